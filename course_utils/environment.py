@@ -1,0 +1,89 @@
+"""Where the data lies, and whether this machine has what the course needs."""
+
+import hashlib
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def data_path(*parts: str) -> Path:
+    """The path of something in data/, in a checkout as in an installed package.
+
+    Raises FileNotFoundError if it is not there.
+    """
+    for root in (HERE.parent / "data", HERE / "data"):
+        if (root / "SHA256SUMS").exists():
+            path = root.joinpath(*parts)
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is missing: get the course anew, data/ included")
+            return path
+    raise FileNotFoundError("the course's folder data/ is missing: get the course anew")
+
+
+def report() -> str:
+    """A line for each thing the course needs: OK, or what to do."""
+    return "\n".join(f"{'OK ' if fine else 'DO '} {text}" for fine, text in _findings())
+
+
+def _findings() -> Iterator[tuple[bool, str]]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fine = (3, 11) <= sys.version_info < (3, 14)
+    yield fine, f"Python {version}" + ("" if fine else ": install Python 3.11, 3.12 or 3.13")
+    yield from _torch()
+    for name, why in (
+        ("jupyterlab", "the notebooks open in it"),
+        ("ipywidgets", "sliders and buttons"),
+        ("anywidget", "drawing and dragging"),
+        ("jupyterlab_widgets", "shows widgets in JupyterLab"),
+        ("jupyterquiz", "the quizzes"),
+    ):
+        yield _package(name, why, "run: uv sync")
+    yield _package(
+        "learn2learn",
+        "compared with in chapters 05 and 07",
+        "needed only for comparisons; with a C compiler run: uv sync --group learn2learn",
+    )
+    yield from _data()
+
+
+def _package(name: str, why: str, advice: str) -> tuple[bool, str]:
+    try:
+        return True, f"{name} {importlib.metadata.version(name)} ({why})"
+    except importlib.metadata.PackageNotFoundError:
+        return False, f"{name} is not installed ({why}): {advice}"
+
+
+def _torch() -> Iterator[tuple[bool, str]]:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        yield False, f"torch can't be imported ({error}): run uv sync"
+        return
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    elif torch.backends.mps.is_available():
+        device = "CPU (Apple's GPU on request: device='mps')"
+    else:
+        device = "CPU"
+    yield True, f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads"
+
+
+def _data() -> Iterator[tuple[bool, str]]:
+    try:
+        sums = data_path("SHA256SUMS")
+    except FileNotFoundError as error:
+        yield False, str(error)
+        return
+    for line in sums.read_text(encoding="utf8").splitlines():
+        expected, name = line.split(maxsplit=1)
+        path = sums.parent / name
+        if not path.exists():
+            yield False, f"data/{name} is missing: get the course anew"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            yield False, f"data/{name} has changed or is damaged: get the course anew"
+        else:
+            yield True, f"data/{name}"

@@ -1,0 +1,19 @@
+"""What learns: everything here adapts to a support set and so becomes able to predict."""
+
+from course_utils.learners.base import MetaLearner, Predictor
+from course_utils.learners.baselines import FineTune, FromScratch
+from course_utils.learners.bayes import BayesOptimalSinusoid
+from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
+
+__all__ = [
+    "ANIL",
+    "FOMAML",
+    "MAML",
+    "BayesOptimalSinusoid",
+    "FineTune",
+    "FromScratch",
+    "MetaLearner",
+    "MetaSGD",
+    "Predictor",
+    "Reptile",
+]

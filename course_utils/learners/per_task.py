@@ -1,0 +1,185 @@
+"""Running one network on T tasks, each with weights of its own.
+
+Ways that give the same numbers. Dense networks run all tasks in one batched matrix product, many
+times faster than a loop. Convolutions on a CPU are best looped over. All else goes through `vmap`,
+and through the loop where `vmap` can't follow.
+"""
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from course_utils.tasks.base import Tasks
+
+Parameters = dict[str, Tensor]  # name -> (T, *shape)
+
+ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Identity)
+
+
+def way(network: nn.Module) -> Callable[[nn.Module, Parameters, Tensor], Tensor]:
+    """The best way to run `network` on many tasks: one of the four below.
+
+    Each maps (network, parameters, x): task t's rows x[t] go through the network with weights
+    parameters[name][t], (T, n, *x) -> (T, n, *y). Parameters that are not named are the network's
+    own, shared by all tasks.
+    """
+    if is_dense(network):
+        return run_dense
+    return run_convolution if holds(network, nn.modules.conv._ConvNd) else run_vmap
+
+
+def run_dense(network: nn.Sequential, parameters: Parameters, x: Tensor) -> Tensor:
+    """All tasks at once: a linear layer is one batched matrix product."""
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.Linear):
+            weight = parameters.get(f"{name}.weight", layer.weight)
+            bias = parameters.get(f"{name}.bias", layer.bias)
+            x = linear(x, weight, bias)
+        else:
+            x = layer(x)
+    return x
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x Wᵀ + b, where W (T, out, in) or (out, in) and b may or may not differ from task to task."""
+    if weight.ndim == 2:
+        return nn.functional.linear(x, weight, None) + (0 if bias is None else _per_row(bias))
+    if torch.compiler.is_compiling() and weight[0].numel() <= 4096:
+        # small enough for the compiler to write the product as one loop with what surrounds it
+        product = (x.unsqueeze(2) * weight.unsqueeze(1)).sum(-1)
+        return product if bias is None else product + _per_row(bias)
+    if bias is None:
+        return torch.bmm(x, weight.transpose(1, 2))
+    return torch.baddbmm(_per_row(bias), x, weight.transpose(1, 2))
+
+
+def _per_row(bias: Tensor) -> Tensor:
+    return bias.unsqueeze(-2)  # (T, out) -> (T, 1, out); (out) -> (1, out)
+
+
+def run_vmap(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
+    """One call for all tasks: torch maps the network over their leading axis."""
+
+    def one(own: Parameters, rows: Tensor) -> Tensor:
+        return call(network, own, rows)
+
+    try:
+        return vmap(one, randomness="different")(parameters, x)
+    except RuntimeError as error:  # some layers can't be mapped: recurrent ones, `if` on a tensor
+        if "vmap" in str(error) or "atching rule" in str(error):
+            return run_loop(network, parameters, x)
+        raise
+
+
+def run_loop(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
+    """Task after task."""
+    outputs = [
+        call(network, {name: p[t] for name, p in parameters.items()}, rows)
+        for t, rows in enumerate(x)
+    ]
+    return torch.stack(outputs)
+
+
+def call(network: nn.Module, parameters: Parameters, x: Tensor | Tasks) -> Tensor:
+    """`network(x)` with these weights in place of its own, wherever it uses them."""
+    places = places_of(network)
+    swapped = {place: parameters[name] for place, name in places.items() if name in parameters}
+    return functional_call(network, swapped, (x,), tie_weights=False)
+
+
+def places_of(network: nn.Module) -> dict[str, str]:
+    """Where each parameter stands -> its name, which differ for weights that are shared.
+
+    torch's own tying (tie_weights=True, torch 2.15) leaves the stand-ins in a module that is
+    registered under two names.
+    """
+    names: dict[int, str] = {}
+    places = {}
+    for prefix, module in network.named_modules():
+        for place, parameter in module.named_parameters(prefix, recurse=False):
+            places[place] = names.setdefault(id(parameter), place)
+    return places
+
+
+def run_convolution(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
+    """A loop on the CPU, where `vmap` makes a slow grouped convolution; `vmap` on a GPU."""
+    return (run_vmap if x.is_cuda else run_loop)(network, parameters, x)
+
+
+def is_dense(network: nn.Module) -> bool:
+    """Whether `network` is a plain chain of linear layers and elementwise functions."""
+    return (
+        isinstance(network, nn.Sequential)
+        and type(network).forward is nn.Sequential.forward
+        and all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in network)
+        # no layer or weight used twice, nothing hooked in
+        and len(list(network.children())) == len(network)
+        and len(list(network.parameters())) == len(network.state_dict())
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
+    )
+
+
+def holds(network: nn.Module, kind: type) -> bool:
+    """Whether any module of `network` is of this kind."""
+    return any(isinstance(module, kind) for module in network.modules())
+
+
+# --- tasks shared out over threads ---------------------------------------------------------------
+
+
+def losses_on_threads(learner: nn.Module, tasks: Tasks) -> Tensor:
+    """`learner(tasks)` (T,), its tasks shared out over as many threads as torch may use.
+
+    For a network that is looped over, a second core does more as a second task than as a second
+    thread within one convolution. Each task's gradient is taken at once and its graph dropped.
+    """
+    names, parameters = zip(*learner.named_parameters(), strict=True)
+    return _LossesOnThreads.apply(learner, tasks, names, *parameters)
+
+
+class _LossesOnThreads(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, learner, tasks, names, *parameters):
+        threads = torch.get_num_threads()
+        shares = torch.arange(len(tasks)).tensor_split(threads)
+
+        def work(share):
+            own = copy.deepcopy(learner)  # functional_call swaps weights in place: one copy each
+            leaves = [p for p in own.parameters() if p.requires_grad]
+            results = []
+            for t in share.tolist():
+                with torch.enable_grad():
+                    loss = own.objective(tasks.part(t, t + 1)).squeeze(0)
+                    gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+                results.append((loss.detach(), gradients))
+            return results
+
+        results = [r for share in _pool(threads).map(work, shares) for r in share]
+        ctx.trainable = [p.requires_grad for p in parameters]
+        ctx.save_for_backward(*(torch.stack(g) for g in zip(*(g for _, g in results), strict=True)))
+        return torch.stack([loss for loss, _ in results])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, weight):  # weight (T,): what each task's loss counts
+        per_task = iter(ctx.saved_tensors)  # (T, *shape) for each trainable parameter
+        gradients = [
+            torch.tensordot(weight, next(per_task), 1) if trainable else None
+            for trainable in ctx.trainable
+        ]
+        return None, None, None, *gradients
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1))
+    everyone = Barrier(threads)
+    list(pool.map(lambda _: everyone.wait(), range(threads)))
+    torch.set_num_threads(threads)  # the workers' setting is not to become everybody's
+    return pool

@@ -1,0 +1,62 @@
+"""Two points of reference: the nearest known point, and a network trained afresh at length."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.learners.base import MetaLearner, Predictor
+from course_utils.learners.baselines import FromScratch
+from course_utils.learners.gradient import Adapted
+
+
+class NearestPoint(MetaLearner):
+    """Predicts the y of the support example whose x is nearest (Cover & Hart 1967); no training."""
+
+    def adapt(self, support_x: Tensor, support_y: Tensor) -> Predictor:
+        if support_x.shape[1] == 0:
+            raise ValueError("NearestPoint needs at least one support example, got none")
+
+        def predict(query_x: Tensor) -> Tensor:
+            distance = torch.cdist(query_x.flatten(2), support_x.flatten(2))  # (T, Q, S)
+            nearest = distance.argmin(2)  # (T, Q)
+            return support_y[torch.arange(len(nearest)).unsqueeze(1), nearest]  # (T, Q, *y)
+
+        return predict
+
+
+class FromScratchAdam(FromScratch):
+    """FromScratch with Adam in place of plain gradient descent (Kingma & Ba 2015).
+
+    Adam treats each weight on its own, so one Adam over the stacked weights of T networks is one
+    Adam for each. `weight_decay` is decoupled (Loshchilov & Hutter 2019).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        inner_lr: float = 0.01,
+        inner_steps: int = 100,
+        seed: int = 0,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(network, inner_lr, inner_steps, seed)
+        self.weight_decay = weight_decay
+
+    def _inner_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:
+        weights = self.initial(len(x))
+        optimizer = torch.optim.AdamW(
+            weights.values(), lr=self.inner_lr, weight_decay=self.weight_decay
+        )
+        yield self._snapshot(weights)
+        for _ in range(self.inner_steps if steps is None else steps):
+            if x.shape[1]:
+                gradients = self._support_gradients(weights, x, y)
+                for weight, gradient in zip(weights.values(), gradients, strict=True):
+                    weight.grad = gradient.detach()
+                optimizer.step()
+            yield self._snapshot(weights)
+
+    def _snapshot(self, weights: dict[str, Tensor]) -> Adapted:
+        copies = {name: w.detach().clone() for name, w in weights.items()}
+        return Adapted(self.run, self.network, copies)

@@ -1,0 +1,49 @@
+"""A batch of tasks, and what deals such batches."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Tasks(NamedTuple):
+    """A batch of T tasks; support is what a learner may learn from, query what it is judged on."""
+
+    support_x: Tensor  # (T, S, *x)
+    support_y: Tensor  # (T, S, *y)
+    query_x: Tensor  # (T, Q, *x)
+    query_y: Tensor  # (T, Q, *y)
+    unit: Tensor | None = None  # (T,) which script, target, robot ...; None: each task its own
+
+    def to(self, device: torch.device | str) -> "Tasks":
+        """The same tasks on `device`."""
+        return Tasks(*(None if t is None else t.to(device) for t in self))
+
+    def __len__(self) -> int:
+        return self.support_x.shape[0]
+
+    def part(self, start: int, stop: int) -> "Tasks":
+        """Tasks `start` to `stop` of the batch."""
+        return Tasks(*(None if t is None else t[start:stop] for t in self))
+
+
+class TaskSet(ABC):
+    """A distribution over tasks."""
+
+    @abstractmethod
+    def sample(self, num_tasks: int, generator: torch.Generator | None = None) -> Tasks:
+        """Draw `num_tasks` tasks, on the generator's device."""
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for a count that is negative or no whole number."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name} must be a whole number, 0 or more, got {value}")
+
+
+def check_range(name: str, bounds: tuple[float, float]) -> None:
+    """Raise ValueError unless `bounds` is a pair (low, high) with low <= high."""
+    if len(bounds) != 2 or not bounds[0] <= bounds[1]:
+        raise ValueError(f"{name} must be a pair (low, high) with low <= high, got {bounds}")

@@ -1,0 +1,133 @@
+"""A real JupyterLab and a real Chromium for the tests in this folder."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+QUIET = [  # a browser that stays at home: nothing but this machine resolves
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+IDLE = """() => {
+  const panel = window.jupyterapp?.shell.currentWidget;
+  return panel?.sessionContext?.session?.kernel?.status === 'idle'; }"""
+ALL_RUN = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  const cells = panel.content.widgets.filter(c => c.model.type === 'code');
+  return cells.every(c => c.model.executionCount !== null)
+      && panel.sessionContext.session.kernel.status === 'idle'; }"""
+
+
+class Lab(NamedTuple):
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """JupyterLab with the course's own settings, on a copy of the notebooks."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(NOTEBOOKS, home / "course" / "notebooks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16))
+    own = {
+        name: str(home / name.lower())
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+                     "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    }  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    command += [f"--IdentityProvider.token={found.token}", "--LabApp.expose_app_in_browser=True"]
+    with open(home / "log", "wb") as log:
+        server = subprocess.Popen(
+            command, cwd=home / "course", env=os.environ | own, stdout=log, stderr=log
+        )
+        try:
+            wait_for(found, server, home / "log")
+            yield found
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:
+    """Return when the server answers; show its log if it does not within a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{lab.url}/api?token={lab.token}", timeout=2).read()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on the path: install your system's package `chromium`")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(chromium):
+    """A page in a window of its own, and the addresses that it asked for outside this machine."""
+    contexts = []
+
+    def open_one():
+        contexts.append(chromium.new_context(viewport={"width": 1200, "height": 1000}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.outside = []
+
+        def note(request):
+            if request.url.startswith("http") and not request.url.startswith("http://127.0.0.1"):
+                page.outside.append(request.url)
+
+        page.on("request", note)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def open_notebook(lab, new_page):
+    """Open a notebook (path below notebooks/), run all its cells, return the page."""
+
+    def open_one(name: str, seconds: int = 240):
+        page = new_page()
+        workspace = f"{lab.url}/lab/workspaces/{secrets.token_hex(4)}"
+        page.goto(f"{workspace}/tree/notebooks/{name}?token={lab.token}&reset")
+        page.wait_for_function(IDLE, timeout=120_000)
+        page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(ALL_RUN, timeout=seconds * 1000)
+        return page
+
+    return open_one

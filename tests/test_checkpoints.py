@@ -1,0 +1,54 @@
+"""What is saved comes back ready to adapt, with its card."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils import checkpoints
+from course_utils.learners import ANIL, MAML, FineTune, MetaSGD
+from course_utils.networks import MLP, Conv4
+from course_utils.tasks import Sinusoids
+
+
+@pytest.mark.parametrize("learner", [
+    MAML(MLP(1, 8, 1), 0.02, 3, first_order=True), MetaSGD(MLP(1, 4, 4, 1)), ANIL(MLP(1, 8, 1)),
+    FineTune(Conv4(5, filters=8), 0.1, 7),
+], ids=lambda learner: type(learner).__name__)  # fmt: skip
+def test_round_trip(learner, tmp_path):
+    checkpoints.save(learner, "one", {"what": "a test"}, tmp_path)
+    back = checkpoints.load("one", tmp_path)
+    assert type(back) is type(learner) and not back.training
+    assert (back.inner_lr, back.inner_steps) == (learner.inner_lr, learner.inner_steps)
+    assert back.first_order == learner.first_order
+    for (name, a), (_, b) in zip(
+        learner.state_dict().items(), back.state_dict().items(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    assert checkpoints.card("one", tmp_path)["what"] == "a test"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.json", "one.safetensors"]
+
+
+def test_an_unknown_name_lists_what_there_is(tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="no checkpoint is called 'one'; there are other"):
+        checkpoints.load("one", tmp_path)
+
+
+def test_what_could_not_be_built_again_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Sequential is no class of course_utils"):
+        checkpoints.save(MAML(nn.Sequential(nn.Linear(1, 1))), "one", {}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_card_that_ships_says_where_its_weights_come_from():
+    folder = checkpoints.data_path("checkpoints")
+    cards = sorted(folder.glob("*.json"))
+    assert cards
+    for path in cards:
+        card = json.loads(path.read_text(encoding="utf8"))
+        assert {"what", "trained on", "score", "version", "command", "built"} <= set(card), path
+        learner = checkpoints.load(path.stem)
+        tasks = Sinusoids().sample(2)
+        assert learner.adapt(tasks.support_x, tasks.support_y)(tasks.query_x).isfinite().all()

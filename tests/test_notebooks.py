@@ -1,0 +1,180 @@
+"""The form of the chapters, each rule of it tested on a bad notebook too."""
+
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+FIRST_CELL = """try:
+    import course_utils
+except ModuleNotFoundError:  # a bare kernel, as in Colab: README, "Colab"
+    %pip install --quiet /content/course"""
+CLOSING = ("Take-aways", "Exercises", "Quiz", "To read", "Next")
+WITHOUT_EXERCISES = {"00_start_here"}
+MEGABYTE = 2**20
+
+
+def code(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def prose(notebook):
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def lines(cell):
+    return sum(bool(line.strip()) for line in cell.source.split("\n"))
+
+
+# --- the rules: each yields what is wrong --------------------------------------------------------
+
+
+def cell_lengths(notebook, name):
+    lengths = sorted(map(lines, code(notebook)))
+    if statistics.median(lengths) > 5:
+        yield f"median code cell has {statistics.median(lengths)} lines, more than 5"
+    if lengths[int(0.9 * (len(lengths) - 1))] > 20:
+        yield "more than one code cell in ten has over 20 lines"
+    if lengths[-1] > 30:
+        yield f"a code cell has {lengths[-1]} lines, more than 30"
+
+
+def executed(notebook, name):
+    counts = [c.execution_count for c in code(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"not executed in order from a fresh kernel: {counts}"
+    for cell in code(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"an error is stored: {output.ename}"
+            if output.output_type == "stream" and output.name == "stderr":
+                yield f"stderr is stored: {output.text[:60]!r}"
+
+
+def portable(notebook, name):
+    text = "".join(str(c.get("outputs", "")) for c in notebook.cells)
+    if found := re.search(r"/(root|home|tmp|Users|work)/[\w./-]+", text):
+        yield f"an output names a path of one machine: {found[0]}"
+    if "widgets" in notebook.metadata:
+        yield "widget state is stored"
+
+
+def first_cell(notebook, name):
+    if code(notebook)[0].source != FIRST_CELL:
+        yield "the first code cell is not the one that finds course_utils"
+
+
+def opening(notebook, name):
+    head = "\n".join(c.source for c in notebook.cells[:3])
+    if not re.match(r"# .+\n+## .*[\u4e00-\u9fff]", notebook.cells[0].source):
+        yield "does not open with '# Title' and '## 中文' beneath"
+    for word in ("you will be able to", "Prerequisites", "minutes"):
+        if word.lower() not in head.lower():
+            yield f"the opening does not say: {word}"
+
+
+def closing(notebook, name):
+    if name in WITHOUT_EXERCISES:
+        return
+    headings = re.findall(r"^##+ (.*)$", prose(notebook), re.M)
+    positions = [next((i for i, h in enumerate(headings) if w in h), None) for w in CLOSING]
+    if None in positions or positions != sorted(positions):
+        yield f"does not close with {', '.join(CLOSING)} in this order"
+    sources = "\n".join(c.source for c in code(notebook))
+    if len(re.findall(r"^check\(", sources, re.M)) < 3:
+        yield "has fewer than three exercises with a check"
+    if "quiz(" not in sources:
+        yield "has no quiz"
+    if not (ROOT / "notebooks" / "solutions" / f"{name}.ipynb").exists():
+        yield "has no notebook of solutions"
+
+
+def amount_of_prose(notebook, name):
+    words = len(re.findall(r"[\w’'-]+", prose(notebook)))
+    if name not in WITHOUT_EXERCISES and not 2000 <= words <= 3800:
+        yield f"has {words} words of prose, not about 2,000 to 3,500"
+
+
+def tone(notebook, name):
+    text = re.sub(r"`[^`]*`|\$[^$]*\$|!\[[^\]]*\]", "", prose(notebook))
+    if "!" in text:
+        yield "has an exclamation mark"
+
+
+RULES = (
+    cell_lengths, executed, portable, first_cell, opening, closing, amount_of_prose, tone,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_chapter(path, rule):
+    assert list(rule(nbformat.read(path, 4), path.stem)) == []
+
+
+@pytest.mark.parametrize("rule", [executed, portable, first_cell], ids=lambda r: r.__name__)
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda p: p.stem)
+def test_solutions(path, rule):
+    assert list(rule(nbformat.read(path, 4), path.stem)) == []
+
+
+def test_the_folder_stays_small():
+    sizes = {p.name: p.stat().st_size for p in NOTEBOOKS + SOLUTIONS}
+    assert sum(sizes.values()) < 12 * MEGABYTE
+    assert max(sizes.values()) < 2.5 * MEGABYTE
+
+
+# --- a check that can't fail is none -------------------------------------------------------------
+
+
+def notebook(*cells):
+    made = []
+    count = 0
+    for kind, source, *outputs in cells:
+        if kind == "text":
+            made.append(nbformat.v4.new_markdown_cell(source))
+        else:
+            count += 1
+            made.append(nbformat.v4.new_code_cell(source, execution_count=count, outputs=outputs))
+    return nbformat.v4.new_notebook(cells=made)
+
+
+def out(kind, **content):
+    return nbformat.v4.new_output(kind, **content)
+
+
+ERROR = out("error", ename="E", evalue="", traceback=[])
+STDERR = out("stream", name="stderr", text="Warning")
+PATH = out("stream", name="stdout", text="/home/me/x.py")
+NO_CHINESE = "# T\n\nyou will be able to Prerequisites minutes"
+BAD = {
+    "long median": (cell_lengths, notebook(("code", "a\n" * 6))),
+    "very long": (cell_lengths, notebook(("code", "a"), ("code", "a"), ("code", "a\n" * 31))),
+    "many long": (cell_lengths, notebook(*[("code", "a")] * 7, *[("code", "a\n" * 21)] * 3)),
+    "error": (executed, notebook(("code", "1/0", ERROR))),
+    "stderr": (executed, notebook(("code", "x", STDERR))),
+    "path": (portable, notebook(("code", "x", PATH))),
+    "first cell": (first_cell, notebook(("code", "import course_utils"))),
+    "no chinese": (opening, notebook(("text", NO_CHINESE))),
+    "no minutes": (opening, notebook(("text", "# T\n## 元学习\nyou will be able to"))),
+    "no closing": (closing, notebook(("text", "## Take-aways"), ("code", "quiz('1')"))),
+    "short": (amount_of_prose, notebook(("text", "word " * 500))),
+    "loud": (tone, notebook(("text", "Well done!"))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_notebook_is_caught(case):
+    rule, bad = BAD[case]
+    assert list(rule(bad, "chapter"))
+
+
+def test_cells_run_out_of_order_are_caught():
+    bad = notebook(("code", "a"), ("code", "b"))
+    bad.cells[0].execution_count = 7
+    assert list(executed(bad, "chapter"))

@@ -1,0 +1,327 @@
+"""Our meta-gradients against learn2learn's, against finite differences, and path against path."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils.learners import ANIL, FOMAML, MAML, FineTune, MetaSGD, Reptile, per_task
+from course_utils.networks import MLP
+from course_utils.tasks import Sinusoids, Tasks
+
+TASKS = 3
+RATE = 0.05
+
+
+@pytest.fixture(scope="module")
+def l2l():
+    pytest.importorskip(
+        "learn2learn", reason="learn2learn is not installed: uv sync --group learn2learn"
+    )
+    from gym_notices.notices import notices
+
+    notices.clear()
+    import learn2learn
+
+    return learn2learn
+
+
+@pytest.fixture(autouse=True)
+def in_double():
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def regression() -> tuple[nn.Module, Tasks]:
+    return MLP(1, 8, 8, 1), Sinusoids(shots=4, queries=6).sample(TASKS)
+
+
+def images() -> tuple[nn.Module, Tasks]:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(36, 3)
+    )
+    return network, Tasks(
+        torch.randn(TASKS, 5, 1, 8, 8),
+        torch.randint(3, (TASKS, 5)),
+        torch.randn(TASKS, 7, 1, 8, 8),
+        torch.randint(3, (TASKS, 7)),
+    )
+
+
+PROBLEMS = {"mlp": regression, "convolution": images}
+
+
+def plain_loss(prediction, y):
+    return F.mse_loss(prediction, y) if y.is_floating_point() else F.cross_entropy(prediction, y)
+
+
+def their_gradient(tasks, clone, parameters, steps):
+    """The mean meta-gradient by learn2learn, in a loop over tasks."""
+    total = 0
+    for sx, sy, qx, qy in zip(*tasks[:4], strict=True):
+        model, adapt = clone()
+        for _ in range(steps):
+            adapt(plain_loss(model(sx), sy))
+        total = total + plain_loss(model(qx), qy) / len(tasks)
+    return torch.autograd.grad(total, parameters)
+
+
+def our_gradient(learner, tasks):
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    return torch.autograd.grad(learner(tasks).mean(), parameters)
+
+
+def assert_close(ours, theirs):
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).norm() <= 1e-5 * b.norm() + 1e-12
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_maml_has_learn2learns_meta_gradient(l2l, problem, first_order, steps):
+    network, tasks = PROBLEMS[problem]()
+    ours = (FOMAML if first_order else MAML)(network, RATE, steps)
+    theirs = l2l.algorithms.MAML(copy.deepcopy(network), lr=RATE, first_order=first_order)
+
+    def clone():
+        model = theirs.clone()
+        return model, model.adapt
+
+    assert_close(
+        our_gradient(ours, tasks), their_gradient(tasks, clone, list(theirs.parameters()), steps)
+    )
+    assert_close(
+        our_gradient(MAML(network, RATE, steps, first_order=first_order), tasks),
+        our_gradient(ours, tasks),
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_meta_sgd_has_learn2learns_meta_gradient(l2l, problem, steps):
+    network, tasks = PROBLEMS[problem]()
+    theirs = l2l.algorithms.MetaSGD(copy.deepcopy(network), lr=RATE)
+
+    def clone():
+        model = theirs.clone()
+        return model, model.adapt
+
+    parameters = [*theirs.module.parameters(), *theirs.lrs]
+    assert_close(
+        our_gradient(MetaSGD(network, RATE, steps), tasks),
+        their_gradient(tasks, clone, parameters, steps),
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_anil_has_learn2learns_meta_gradient(l2l, problem, steps):
+    network, tasks = PROBLEMS[problem]()
+    copied = copy.deepcopy(network)
+    body, head = nn.Sequential(*list(copied)[:-1]), l2l.algorithms.MAML(list(copied)[-1], lr=RATE)
+
+    def clone():
+        model = head.clone()
+        return nn.Sequential(body, model), model.adapt
+
+    parameters = [*body.parameters(), *head.parameters()]
+    assert_close(
+        our_gradient(ANIL(network, RATE, steps), tasks),
+        their_gradient(tasks, clone, parameters, steps),
+    )
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.parametrize("kind", [MAML, ANIL, MetaSGD, FineTune])
+def test_meta_gradient_is_the_slope_of_the_objective(kind, steps):
+    """Central differences along random directions; smooth units, so that the slope exists."""
+    network = nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1))
+    tasks = Sinusoids(shots=4, queries=6).sample(TASKS)
+    learner = kind(network, RATE, steps)
+    parameters = list(learner.parameters())
+    gradient = torch.autograd.grad(learner(tasks).mean(), parameters, materialize_grads=True)
+    for _ in range(3):
+        direction = [torch.randn_like(p) for p in parameters]
+        values = []
+        for size in (1e-5, -2e-5):  # to +h, then to −h
+            with torch.no_grad():
+                for p, d in zip(parameters, direction, strict=True):
+                    p.add_(d, alpha=size)
+            values.append(learner(tasks).mean().item())
+        with torch.no_grad():
+            for p, d in zip(parameters, direction, strict=True):
+                p.add_(d, alpha=1e-5)
+        slope = sum((g * d).sum() for g, d in zip(gradient, direction, strict=True)).item()
+        assert slope == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5)
+
+
+def test_reptile_follows_its_formula():
+    """The gradient is the mean of θ − θ′, θ′ from torch's own SGD on support and query."""
+    network, tasks = regression()
+    ours = our_gradient(Reptile(network, RATE, 3), tasks)
+    expected = [torch.zeros_like(p) for p in network.parameters()]
+    for sx, sy, qx, qy in zip(*tasks[:4], strict=True):
+        own = copy.deepcopy(network)
+        optimizer = torch.optim.SGD(own.parameters(), lr=RATE)
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.mse_loss(own(torch.cat([sx, qx])), torch.cat([sy, qy])).backward()
+            optimizer.step()
+        for total, p, q in zip(expected, network.parameters(), own.parameters(), strict=True):
+            total += (p.detach() - q.detach()) / TASKS
+    assert_close(ours, expected)
+
+
+def test_fine_tuning_adapts_as_torchs_sgd_does():
+    network, tasks = regression()
+    adapted = FineTune(network, RATE, 4).adapt(tasks.support_x, tasks.support_y)(tasks.query_x)
+    for t, (sx, sy, qx) in enumerate(zip(*tasks[:3], strict=True)):
+        own = copy.deepcopy(network)
+        optimizer = torch.optim.SGD(own.parameters(), lr=RATE)
+        for _ in range(4):
+            optimizer.zero_grad()
+            F.mse_loss(own(sx), sy).backward()
+            optimizer.step()
+        torch.testing.assert_close(adapted[t], own(qx))
+
+
+# --- the ways of running a network on many tasks agree -------------------------------------------
+
+
+class Tied(nn.Module):
+    """Shared weights, a buffer and a frozen layer: what any module may bring."""
+
+    def __init__(self):
+        super().__init__()
+        self.inward, self.middle = nn.Linear(1, 5), nn.Linear(5, 5)
+        self.again = self.middle  # one weight under two names
+        self.frozen = nn.Linear(5, 1).requires_grad_(False)
+        self.register_buffer("scale", torch.tensor(0.7))
+
+    def forward(self, x):
+        x = torch.tanh(self.inward(x)) * self.scale
+        return self.frozen(torch.tanh(self.again(torch.tanh(self.middle(x)))))
+
+
+@pytest.mark.parametrize("way", [per_task.run_vmap, per_task.run_loop])
+@pytest.mark.parametrize("kind", [MAML, FOMAML, ANIL, MetaSGD, Reptile])
+def test_fast_path_equals_the_generic_ones(kind, way):
+    network, tasks = regression()
+    learner = kind(network, RATE, 2)
+    assert learner.run is per_task.run_dense
+    fast = learner(tasks), our_gradient(learner, tasks)
+    learner.run = way
+    torch.testing.assert_close(learner(tasks), fast[0])
+    assert_close(our_gradient(learner, tasks), fast[1])
+
+
+@pytest.mark.parametrize("kind", [MAML, FOMAML, ANIL, MetaSGD, Reptile, FineTune])
+def test_any_module_can_be_adapted(kind):
+    network = Tied()
+    tasks = Sinusoids(shots=4, queries=6).sample(TASKS)
+    learner = kind(network, RATE, 2)
+    mapped = our_gradient(learner, tasks)
+    learner.run = per_task.run_loop
+    assert_close(our_gradient(learner, tasks), mapped)
+    before = network.frozen.weight.clone()
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    learner.outer_step(tasks, torch.optim.SGD(parameters, 0.1))
+    assert torch.equal(network.frozen.weight, before)
+    assert all(isinstance(p, nn.Parameter) for p in network.parameters())
+    adapted = learner.adapt(tasks.support_x, tasks.support_y).parameters
+    assert not any(name.startswith("frozen") for name in adapted)
+    assert "again.weight" not in adapted  # one weight, adapted once
+
+
+def test_weights_tied_within_a_chain_are_not_taken_for_a_dense_one():
+    layer, relu = nn.Linear(3, 3), nn.ReLU()
+    for network in (
+        nn.Sequential(layer, relu, layer),
+        nn.Sequential(nn.Linear(3, 3), relu, nn.Linear(3, 3), relu, nn.Linear(3, 3)),
+        nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)).eval()),
+    ):
+        x, y = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+        learner = MAML(network, RATE, 1)
+        assert learner.run is not per_task.run_dense
+        expected = []
+        for sx, sy in zip(x, y, strict=True):
+            own = copy.deepcopy(network)
+            optimizer = torch.optim.SGD(own.parameters(), lr=RATE)
+            F.mse_loss(own(sx), sy).backward()
+            optimizer.step()
+            expected.append(own(sx))
+        torch.testing.assert_close(learner.adapt(x, y)(x), torch.stack(expected))
+
+
+def test_recurrent_networks_fall_back_to_the_loop():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru, self.out = nn.GRU(1, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x):
+            return self.out(self.gru(x)[0][:, -1])
+
+    x, y = torch.randn(2, 3, 5, 1), torch.randn(2, 3, 1)
+    gradient = our_gradient(MAML(Last(), RATE, 1), Tasks(x, y, x, y))
+    assert all(g.abs().sum() > 0 for g in gradient)
+
+
+def test_dropout_draws_a_mask_for_each_task_and_rests_in_evaluation():
+    network = nn.Sequential(nn.Linear(1, 50), nn.Dropout(0.5), nn.Linear(50, 1))
+    x = torch.ones(2, 1, 1)
+    learner = MAML(network, RATE, 0)
+    first, second = learner.adapt(x, x)(x).flatten()
+    assert first != second
+    first, second = learner.eval().adapt(x, x)(x).flatten()
+    assert first == second
+
+
+def test_sharing_tasks_out_over_threads_changes_nothing():
+    network, tasks = images()
+    for kind in (MAML, FOMAML, MetaSGD, Reptile):
+        learner = kind(network, RATE, 2)
+        weight = torch.tensor([0.5, 1.0, 2.0])  # tasks that count differently
+        parameters = list(learner.parameters())
+        alone = torch.autograd.grad((weight * learner.objective(tasks)).sum(), parameters)
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(2)
+            losses = per_task.losses_on_threads(learner, tasks)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(threads)
+        torch.testing.assert_close(losses, learner.objective(tasks))
+        assert_close(torch.autograd.grad((weight * losses).sum(), parameters), alone)
+
+
+def test_running_statistics_are_refused():
+    with pytest.raises(ValueError, match=r"layer '1' \(BatchNorm1d\) keeps running batch stat"):
+        MAML(nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4)))
+    MAML(nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4, track_running_stats=False)))
+
+
+def test_trajectory_walks_to_where_adapt_arrives():
+    network, tasks = regression()
+    learner = MAML(network, RATE, 3)
+    sx, sy, qx = tasks[:3]
+    path = learner.trajectory(sx, sy, 4)
+    assert len(path) == 5
+    torch.testing.assert_close(path[3](qx), learner.adapt(sx, sy)(qx))
+    torch.testing.assert_close(path[4](qx), learner.adapt(sx, sy, steps=4)(qx))
+    torch.testing.assert_close(path[0](qx), network(qx))
+    with torch.no_grad():  # the inner loop takes gradients where the outer one doesn't
+        torch.testing.assert_close(learner.adapt(sx, sy)(qx), path[3](qx))
+
+
+def test_no_support_means_no_adaptation():
+    network, _ = regression()
+    tasks = Sinusoids(shots=0, queries=6).sample(TASKS)
+    prediction = MAML(network, RATE, 3).adapt(tasks.support_x, tasks.support_y)(tasks.query_x)
+    torch.testing.assert_close(prediction, network(tasks.query_x))
