@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+INSTALL = "in the course's folder run `uv sync`, or `pip install .`"
 
 
 def data_path(*parts: str) -> Path:
@@ -25,11 +26,12 @@ def data_path(*parts: str) -> Path:
 
 
 def report() -> str:
-    """A line for each thing the course needs: OK, or what to do."""
-    return "\n".join(f"{'OK ' if fine else 'DO '} {text}" for fine, text in _findings())
+    """A line for each thing: OK, DO and what to do, or -- if the course works without it."""
+    mark = {True: "OK ", False: "DO ", None: "-- "}
+    return "\n".join(f"{mark[fine]} {text}" for fine, text in _findings())
 
 
-def _findings() -> Iterator[tuple[bool, str]]:
+def _findings() -> Iterator[tuple[bool | None, str]]:
     version = ".".join(map(str, sys.version_info[:3]))
     fine = (3, 11) <= sys.version_info < (3, 14)
     yield fine, f"Python {version}" + ("" if fine else ": install Python 3.11, 3.12 or 3.13")
@@ -38,15 +40,16 @@ def _findings() -> Iterator[tuple[bool, str]]:
         ("jupyterlab", "the notebooks open in it"),
         ("ipywidgets", "sliders and buttons"),
         ("anywidget", "drawing and dragging"),
-        ("jupyterlab_widgets", "shows widgets in JupyterLab"),
         ("jupyterquiz", "the quizzes"),
     ):
-        yield _package(name, why, "run: uv sync")
-    yield _package(
+        yield _package(name, why, INSTALL)
+    yield _labextension()
+    fine, text = _package(
         "learn2learn",
         "compared with in chapters 05 and 07",
-        "needed only for comparisons; with a C compiler run: uv sync --group learn2learn",
+        "all else works without; with a C compiler run `uv sync`",
     )
+    yield fine or None, text
     yield from _data()
 
 
@@ -57,11 +60,22 @@ def _package(name: str, why: str, advice: str) -> tuple[bool, str]:
         return False, f"{name} is not installed ({why}): {advice}"
 
 
+def _labextension() -> tuple[bool, str]:
+    try:
+        from jupyter_core.paths import jupyter_path
+    except ImportError:  # then JupyterLab is missing too
+        return False, f"JupyterLab can't show widgets: {INSTALL}"
+    folders = [Path(folder, "@jupyter-widgets") for folder in jupyter_path("labextensions")]
+    if any((folder / "jupyterlab-manager").exists() for folder in folders):
+        return True, "JupyterLab shows widgets"
+    return False, "JupyterLab can't show widgets: reinstall the package jupyterlab-widgets"
+
+
 def _torch() -> Iterator[tuple[bool, str]]:
     try:
         torch = importlib.import_module("torch")
-    except ImportError as error:
-        yield False, f"torch can't be imported ({error}): run uv sync"
+    except (ImportError, OSError) as error:  # OSError: one of its libraries does not load
+        yield False, f"torch can't be imported ({error}): {INSTALL}"
         return
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()

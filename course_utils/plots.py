@@ -1,5 +1,7 @@
 """Static figures: one palette, and one colour and line style for each learner everywhere."""
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
@@ -39,3 +41,28 @@ def axes(xlabel: str, ylabel: str, width: float = 6.0, height: float = 3.6, **kw
     ax.set(xlabel=xlabel, ylabel=ylabel, **kwargs)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+STYLES["NearestPoint"], LABELS["NearestPoint"] = (GREEN, (0, (4, 2, 1, 2))), "nearest point"
+STYLES["FromScratchAdam"], LABELS["FromScratchAdam"] = STYLES["FromScratch"], LABELS["FromScratch"]
+
+
+def curve_with_interval(ax: Axes, x: Sequence[float], results: Sequence, learner: object) -> None:
+    """The means of test results (`training.Result`) over x, with their 95 % intervals as a band."""
+    drawn = style(learner)
+    low, high = zip(*(r.interval for r in results), strict=True)
+    ax.plot(x, [r.mean for r in results], marker="o", markersize=4, **drawn)
+    ax.fill_between(x, low, high, color=drawn["color"], alpha=0.15, linewidth=0)
+
+
+def points_with_intervals(ax: Axes, rows: Mapping[object, Sequence]) -> None:
+    """For each learner a row of test results, with 95 % intervals, side by side at x = 0, 1, ..."""
+    for i, (learner, results) in enumerate(rows.items()):
+        drawn = style(learner)
+        means = [r.mean for r in results]
+        low, high = zip(*(r.interval for r in results), strict=True)
+        reach = [[m - a for m, a in zip(means, low, strict=True)],
+                 [b - m for m, b in zip(means, high, strict=True)]]  # fmt: skip
+        x = [j + 0.16 * (i - (len(rows) - 1) / 2) for j in range(len(results))]
+        ax.errorbar(x, means, reach, fmt="osD^v"[i], capsize=3, color=drawn["color"],
+                    label=drawn["label"])  # fmt: skip

@@ -20,7 +20,8 @@ class NearestPoint(MetaLearner):
         def predict(query_x: Tensor) -> Tensor:
             distance = torch.cdist(query_x.flatten(2), support_x.flatten(2))  # (T, Q, S)
             nearest = distance.argmin(2)  # (T, Q)
-            return support_y[torch.arange(len(nearest)).unsqueeze(1), nearest]  # (T, Q, *y)
+            task = torch.arange(len(nearest), device=nearest.device).unsqueeze(1)  # (T, 1)
+            return support_y[task, nearest]  # (T, Q, *y)
 
         return predict
 
@@ -43,20 +44,28 @@ class FromScratchAdam(FromScratch):
         super().__init__(network, inner_lr, inner_steps, seed)
         self.weight_decay = weight_decay
 
+    def trajectory(
+        self, support_x: Tensor, support_y: Tensor, steps: int | None = None
+    ) -> list[Adapted]:
+        """The predictors after 0, 1, ..., `steps` steps of Adam."""
+        return [
+            Adapted(
+                self.run, self.network, {n: w.detach().clone() for n, w in p.parameters.items()}
+            )
+            for p in self._inner_loop(support_x, support_y, steps)
+        ]
+
     def _inner_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:
-        weights = self.initial(len(x))
+        weights = self.initial(len(x))  # changed in place
         optimizer = torch.optim.AdamW(
-            weights.values(), lr=self.inner_lr, weight_decay=self.weight_decay
+            weights.values(), lr=self.inner_lr, weight_decay=self.weight_decay, fused=True
         )
-        yield self._snapshot(weights)
+        predictor = Adapted(self.run, self.network, weights)
+        yield predictor
         for _ in range(self.inner_steps if steps is None else steps):
             if x.shape[1]:
                 gradients = self._support_gradients(weights, x, y)
                 for weight, gradient in zip(weights.values(), gradients, strict=True):
                     weight.grad = gradient.detach()
                 optimizer.step()
-            yield self._snapshot(weights)
-
-    def _snapshot(self, weights: dict[str, Tensor]) -> Adapted:
-        copies = {name: w.detach().clone() for name, w in weights.items()}
-        return Adapted(self.run, self.network, copies)
+            yield predictor

@@ -1,7 +1,6 @@
 """A game of few-shot learning: guess a curve at three places from five points, beside learners."""
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,8 +10,10 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from course_utils import plots
-from course_utils.learners import MetaLearner
+from course_utils import checkpoints, plots
+from course_utils.learners import BayesOptimalSinusoid, FromScratch, MetaLearner
+from course_utils.learners.reference import NearestPoint
+from course_utils.networks import MLP
 from course_utils.tasks import Sinusoids, sinusoid
 
 SHOTS = 5
@@ -54,9 +55,26 @@ def deal(rounds: int = 6, seed: int = 7) -> list[Round]:
 
 def predict(learner: MetaLearner, dealt: Sequence[Round], at: Tensor) -> Tensor:
     """What `learner` says of each round at its own row of `at`: (rounds, n) -> (rounds, n)."""
-    support_x, support_y = (torch.stack(part).unsqueeze(2) for part in list(zip(*dealt))[:2])
+    support_x = torch.stack([r.x for r in dealt]).unsqueeze(2)  # (rounds, 5, 1)
+    support_y = torch.stack([r.y for r in dealt]).unsqueeze(2)
     with torch.no_grad():
         return learner.adapt(support_x, support_y)(at.unsqueeze(2)).squeeze(2)
+
+
+def opponents() -> dict[str, MetaLearner]:
+    """Who plays beside the reader, by the name of the learner's class.
+
+    The network from scratch has the rate and the steps that serve it best on validation tasks of
+    five points (chapter 01 chooses them); MAML is the shipped checkpoint, given ten steps.
+    """
+    maml = checkpoints.load("maml_sinusoid_noisy")
+    maml.inner_steps = 10
+    return {
+        "NearestPoint": NearestPoint(),
+        "FromScratch": FromScratch(MLP(1, 40, 40, 1), inner_lr=0.01, inner_steps=1),
+        "MAML": maml,
+        "BayesOptimalSinusoid": BayesOptimalSinusoid(Sinusoids(noise=NOISE), nodes=512),
+    }
 
 
 def typical_miss(guesses: Tensor, answers: Tensor) -> float:
@@ -85,12 +103,16 @@ def draw_answer(ax: Axes, dealt: Round, curves: Mapping[str, Tensor]) -> None:
 class GuessingGame(widgets.VBox):
     """Guess three heights of each curve with sliders or number fields; the learners guess too.
 
-    `learners` maps the name of a learner's class to the learner. All learn from the same five
-    points. `guesses` holds the reader's numbers of the rounds checked so far; `table()` the scores.
+    `learners` maps the name of a learner's class to the learner (default: `opponents()`). All
+    learn from the same five points. `guesses` holds the reader's numbers of the rounds checked so
+    far, `table()` the scores.
     """
 
-    def __init__(self, learners: Mapping[str, MetaLearner], rounds: int = 6, seed: int = 7):
-        self.dealt = deal(rounds, seed)
+    def __init__(
+        self, learners: Mapping[str, MetaLearner] | None = None, rounds: int = 6, seed: int = 7
+    ):
+        learners = opponents() if learners is None else learners
+        self.dealt, self.grid = deal(rounds, seed), GRID
         places = torch.stack([r.places for r in self.dealt])  # (rounds, 3)
         grid = GRID.expand(rounds, -1)
         self.says = {name: predict(x, self.dealt, places) for name, x in learners.items()}

@@ -1,0 +1,34 @@
+"""Exercises with checks that say what is wrong, hints, and quizzes."""
+
+from IPython.display import display
+
+from course_utils.exercises.exercise import Verdict, find, judge
+from course_utils.exercises.quizzes import quiz
+
+__all__ = ["check", "hint", "quiz", "verdict"]
+
+_hints_given: dict[str, int] = {}
+
+
+def verdict(name: str, answer: object) -> Verdict:
+    """What is to be said of `answer` to exercise `name`, such as "3a.1"; nothing is shown.
+
+    Raises ValueError for an exercise that does not exist.
+    """
+    return judge(find(name), answer)
+
+
+def check(name: str, answer: object) -> None:
+    """Show whether `answer` solves exercise `name`, and if not, what is wrong with it."""
+    display(verdict(name, answer))
+
+
+def hint(name: str, number: int | None = None) -> None:
+    """Print the next hint for exercise `name`, or hint `number`; the last is the solution."""
+    hints = find(name).hints
+    number = number or min(_hints_given.get(name, 0) + 1, len(hints))
+    if not 1 <= number <= len(hints):
+        raise ValueError(f"exercise {name} has hints 1 to {len(hints)}, got {number}")
+    _hints_given[name] = number
+    kind = "The solution" if number == len(hints) else f"Hint {number} of {len(hints) - 1}"
+    print(f"{kind}: {hints[number - 1]}")

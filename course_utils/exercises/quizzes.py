@@ -1,0 +1,81 @@
+"""Quizzes: questions kept as JSON, shown by jupyterquiz and as plain text."""
+
+import html
+import json
+from pathlib import Path
+
+from IPython.display import HTML, display
+
+FOLDER = Path(__file__).parent / "quizzes"
+COLORS = {  # the course's palette, on grounds that white text reads on
+    "--jq-multiple-choice-bg": "#0072B2",
+    "--jq-mc-button-bg": "#ffffff",
+    "--jq-mc-button-border": "#888888",
+    "--jq-mc-button-inset-shadow": "#e0e0e0",
+    "--jq-many-choice-bg": "#005780",
+    "--jq-numeric-bg": "#004d3a",
+    "--jq-numeric-input-bg": "#ffffff",
+    "--jq-numeric-input-label": "#ffffff",
+    "--jq-numeric-input-shadow": "#e0e0e0",
+    "--jq-incorrect-color": "#A84300",
+    "--jq-correct-color": "#00734F",
+    "--jq-text-color": "#ffffff",
+    "--jq-link-color": "#cfe8ff",
+}
+
+
+def load(chapter: str) -> list[dict]:
+    """The questions of a chapter; ValueError, naming the fault, if they are not well formed."""
+    path = FOLDER / f"{chapter}.json"
+    if not path.exists():
+        there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+        raise ValueError(f"there is no quiz {chapter!r}; there are {there}")
+    questions = json.loads(path.read_text(encoding="utf8"))
+    for question in questions:
+        if fault := fault_of(question):
+            raise ValueError(f"quiz {chapter}, {question.get('question')!r}: {fault}")
+    return questions
+
+
+def fault_of(question: dict) -> str | None:
+    """What is wrong with a question, or None: right answers, explanations, kinds."""
+    answers = question.get("answers", [])
+    right = sum(bool(a.get("correct")) for a in answers)
+    if question.get("type") not in ("multiple_choice", "many_choice", "numeric"):
+        return f"unknown type {question.get('type')!r}"
+    if not all(a.get("feedback") for a in answers):
+        return "an answer is not explained"
+    if question["type"] == "many_choice":
+        if right < 2 or "all that" not in question["question"]:
+            return "must have several right answers and say so: 'all that ...'"
+    elif right != 1:
+        return f"must have exactly one right answer, has {right}"
+    if question["type"] != "numeric":
+        texts = [a.get("answer") for a in answers]
+        if len(texts) < 3 or len(set(texts)) < len(texts) or not all(texts):
+            return "needs at least three answers, all different"
+    return None
+
+
+def quiz(chapter: str) -> None:
+    """Show the quiz of a chapter, such as "03a", and beneath it the same as text."""
+    from jupyterquiz import display_quiz
+
+    questions = load(chapter)
+    display_quiz(questions, colors=COLORS, border_radius=6, max_width=720)
+    display(HTML(as_text(questions)))
+
+
+def as_text(questions: list[dict]) -> str:
+    """The questions with all answers explained, for a page without a kernel or JavaScript."""
+    items = ""
+    for question in questions:
+        answers = "".join(
+            f"<li>{'<b>right</b>' if a.get('correct') else 'wrong'}: "
+            f"{html.escape(str(a.get('answer', a.get('value', 'any other number'))))}. "
+            f"<i>{html.escape(a['feedback'])}</i></li>"
+            for a in question["answers"]
+        )
+        items += f"<li>{html.escape(question['question'])}<ul>{answers}</ul></li>"
+    head = "<summary>The questions as text, with the answers explained</summary>"
+    return f'<details class="course-quiz-text">{head}<ol>{items}</ol></details>'

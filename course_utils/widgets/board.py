@@ -1,0 +1,46 @@
+"""A matplotlib picture in the browser with points on it that the reader places and drags."""
+
+import io
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+HERE = Path(__file__).parent
+
+
+class Board(anywidget.AnyWidget):
+    """Shows a picture and, over one of its axes, points in data coordinates.
+
+    `points` is a list of [x, y], changed from either side. A click on the axes adds a point (if
+    `growing`), dragging or the arrow keys move it, a double click or Delete removes it.
+    """
+
+    _esm = HERE / "board.js"
+    _css = HERE / "board.css"
+    image = traitlets.CBytes(b"").tag(sync=True)  # PNG
+    points = traitlets.List().tag(sync=True)
+    limits = traitlets.List([0.0, 1.0, 0.0, 1.0]).tag(sync=True)  # x from, to; y from, to
+    box = traitlets.List([0.0, 0.0, 1.0, 1.0]).tag(sync=True)  # left, top, width, height: shares
+    growing = traitlets.Bool(True).tag(sync=True)
+    label = traitlets.Unicode("").tag(sync=True)
+
+    def show(self, figure: Figure, axes: Axes) -> None:
+        """Take over the figure as it is now; the points lie on `axes`."""
+        self.image = png(figure)
+        place = axes.get_position()
+        self.box = [place.x0, 1 - place.y1, place.width, place.height]
+        self.limits = [*map(float, axes.get_xlim()), *map(float, axes.get_ylim())]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, encoded for speed rather than size."""
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert("RGB").save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

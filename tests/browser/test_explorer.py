@@ -1,0 +1,115 @@
+"""The explorer in chapter 00, worked by mouse and keyboard in a real browser."""
+
+import re
+
+import torch
+
+from course_utils import checkpoints
+from course_utils.tasks import sinusoid
+from course_utils.widgets.adaptation import draw_points
+
+X = torch.linspace(-5, 5, 201)
+
+
+def maml_error(page) -> str:
+    row = page.locator(".course-errors tr", has_text="MAML")
+    return row.locator(".course-error").text_content()
+
+
+def caption(page) -> str:
+    return page.locator(".course-errors caption").text_content()
+
+
+def source(page) -> str:
+    return page.locator(".course-board img").get_attribute("src")
+
+
+def points(page) -> list[list[float]]:
+    labels = page.locator(".course-board-point").evaluate_all("all => all.map(e => e.ariaLabel)")
+    return [
+        [float(v) for v in re.search(r"x (-?[\d.]+), y (-?[\d.]+)", s).groups()] for s in labels
+    ]
+
+
+def python_error(support: list, step: int, truth) -> str:
+    learner = checkpoints.load("maml_sinusoid")
+    learner.inner_lr = 0.01
+    support = torch.tensor(support).view(1, -1, 2)
+    predict = learner.adapt(support[..., :1], support[..., 1:], steps=step)
+    x, y = (X, truth) if truth is not None else support[0].T
+    return f"{(predict(x.view(1, -1, 1)).flatten() - y).pow(2).mean().item():.3f}"
+
+
+def changed(page, before: str) -> None:
+    page.wait_for_function(
+        "old => document.querySelector('.course-board img').src !== old", arg=before
+    )
+
+
+def wait_for_caption(page, text: str) -> None:
+    page.wait_for_function(
+        "t => document.querySelector('.course-errors caption').textContent.includes(t)", arg=text
+    )
+
+
+def handle_of(page, label: str):
+    return page.locator(".widget-inline-hbox", has_text=label).locator(".noUi-handle")
+
+
+def test_the_explorer_by_mouse_and_keyboard(open_notebook):
+    page = open_notebook("00_start_here.ipynb")
+    page.locator(".course-explorer").wait_for()
+    page.locator(".course-errors").scroll_into_view_if_needed()
+    start = draw_points(3.0, 1.0, 5, 0.0, seed=0)
+    truth = sinusoid(X, 3.0, 1.0)
+    assert maml_error(page) == python_error(start, 0, truth)
+
+    # the keyboard moves a slider: three steps
+    before, handle = source(page), handle_of(page, "gradient steps")
+    for _ in range(3):
+        handle.press("ArrowRight")
+    wait_for_caption(page, "after 3 steps")
+    changed(page, before)
+    assert maml_error(page) == python_error(start, 3, truth)
+
+    # the mouse moves a slider to its end
+    before, box = source(page), handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    wait_for_caption(page, "after 10 steps")
+    changed(page, before)
+    assert maml_error(page) == python_error(start, 10, truth)
+
+    # a click places a point; errors are then on the reader's own points
+    before, board = source(page), page.locator(".course-board img").bounding_box()
+    place = (board["x"] + 0.30 * board["width"], board["y"] + 0.30 * board["height"])
+    page.mouse.click(*place)
+    wait_for_caption(page, "on your points")
+    changed(page, before)
+    assert page.locator(".course-board-point").count() == 6
+    placed = points(page)[-1]
+
+    # it can be dragged
+    before = source(page)
+    page.mouse.move(*place)
+    page.mouse.down()
+    page.mouse.move(place[0] + 60, place[1] + 80, steps=6)
+    page.mouse.up()
+    changed(page, before)
+    dragged = points(page)[-1]
+    assert dragged[0] > placed[0] + 0.3 and dragged[1] < placed[1] - 0.5
+
+    # arrow keys move it on, Delete removes it
+    last = page.locator(".course-board-point").last
+    last.press("ArrowUp")
+    assert points(page)[-1][1] > dragged[1]
+    before = source(page)
+    last.press("Delete")
+    changed(page, before)
+    assert page.locator(".course-board-point").count() == 5
+    page.wait_for_timeout(500)
+    assert maml_error(page) == python_error(start, 10, None)
+    assert page.outside == []
+    page.screenshot(path="/tmp/proto/explorer.png")
