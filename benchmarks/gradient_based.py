@@ -33,7 +33,7 @@ from course_utils.training import bootstrap_interval, select, test, train
 
 OUT = Path(__file__).with_suffix(".json")
 LEARNERS = (MAML, FOMAML, Reptile, ANIL, MetaSGD, FineTune)
-INNER_RATES = (0.003, 0.01, 0.02, 0.05, 0.1)
+INNER_RATES = (0.003, 0.01, 0.02, 0.05)
 SEEDS = (0, 1, 2)
 SHOTS = (1, 2, 3, 5, 10, 20)
 STEPS = range(11)

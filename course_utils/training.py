@@ -351,7 +351,7 @@ def compiled_step(learner: MetaLearner) -> Callable[[Tasks, torch.optim.Optimize
         losses = functional_call(learner, swapped, (Tasks(*tasks),), tie_weights=False)
         return losses.mean(), losses
 
-    gradient = torch.compile(torch.func.grad(mean_loss, has_aux=True))
+    gradient = torch.compile(torch.func.grad(mean_loss, has_aux=True), fullgraph=True)
 
     def step(tasks: Tasks, optimizer: torch.optim.Optimizer) -> Tensor:
         trainable = {n: p for n, p in learner.named_parameters() if p.requires_grad}

@@ -2,13 +2,11 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # also for the kernels that run the notebooks
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import pytest
-import torch
 
-torch.set_num_threads(1)
+# torch reads these when it is imported, here and in the kernels that run the notebooks
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def reason(report) -> str:

@@ -13,7 +13,16 @@ import torch
 from scipy import stats
 from torch import nn
 
-from course_utils.learners import MAML, FineTune, FromScratch, MetaLearner, MetaSGD
+from course_utils.learners import (
+    ANIL,
+    FOMAML,
+    MAML,
+    FineTune,
+    FromScratch,
+    MetaLearner,
+    MetaSGD,
+    Reptile,
+)
 from course_utils.losses import accuracy, cross_entropy, mean_squared_error
 from course_utils.networks import MLP, Conv4
 from course_utils.tasks import Sinusoids, Tasks, TaskSet
@@ -216,7 +225,7 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path):
     assert torch.load(tmp_path / "got") == torch.load(tmp_path / "expected")
 
 
-@pytest.mark.parametrize("kind", [MAML, MetaSGD])
+@pytest.mark.parametrize("kind", [MAML, FOMAML, Reptile, ANIL, MetaSGD, FineTune])
 def test_compiled_equals_eager(kind):
     """Losses and weights after three steps, to 1e-6."""
     task_batches = [SMALL.sample(5, torch.Generator().manual_seed(s)) for s in range(3)]

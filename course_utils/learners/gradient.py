@@ -146,16 +146,17 @@ class Reptile(GradientBased):
     θ′ held fixed, whose gradient is θ − θ′.
     """
 
+    first_order = True
+
     def objective(self, tasks: Tasks) -> Tensor:
         x = torch.cat([tasks.support_x, tasks.query_x], 1)  # (T, S + Q, *x)
         y = torch.cat([tasks.support_y, tasks.query_y], 1)
-        with torch.no_grad():
-            arrived = self.adapt(x, y).parameters
-        theta = self.adaptable()
-        return sum(
-            0.5 * (theta[name] - goal.detach()).pow(2).flatten(1).sum(1)
-            for name, goal in arrived.items()
-        )
+        arrived = self.adapt(x, y).parameters
+        distances = [
+            0.5 * (theta - arrived[name].detach()).pow(2).flatten(1).sum(1)
+            for name, theta in self.adaptable().items()
+        ]
+        return torch.stack(distances).sum(0)
 
 
 class ANIL(GradientBased):
