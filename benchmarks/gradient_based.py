@@ -146,6 +146,7 @@ def main() -> None:
                 learners = [best, *rest]
             rows[kind.__name__] = measured(learners, noise)
             print_row(noise, kind.__name__, rows, started)
+            OUT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
         started = time.perf_counter()
         scratch = tuned(FromScratch, MLP(1, 40, 40, 1), noise)
         scratches = [

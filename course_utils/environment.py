@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import importlib.metadata
+import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,14 @@ def data_path(*parts: str) -> Path:
                 raise FileNotFoundError(f"{path} is missing: get the course anew, data/ included")
             return path
     raise FileNotFoundError("the course's folder data/ is missing: get the course anew")
+
+
+def table(name: str) -> dict:
+    """A table of results from benchmarks/, by the name of the script that made it."""
+    for root in (HERE.parent / "benchmarks", HERE / "benchmarks"):
+        if (root / f"{name}.json").exists():
+            return json.loads((root / f"{name}.json").read_text(encoding="utf8"))
+    raise FileNotFoundError(f"benchmarks/{name}.json is missing: run benchmarks/{name}.py")
 
 
 def report() -> str:
@@ -92,6 +102,7 @@ def _data() -> Iterator[tuple[bool, str]]:
     except FileNotFoundError as error:
         yield False, str(error)
         return
+    right = Counter()
     for line in sums.read_text(encoding="utf8").splitlines():
         expected, name = line.split(maxsplit=1)
         path = sums.parent / name
@@ -100,4 +111,6 @@ def _data() -> Iterator[tuple[bool, str]]:
         elif hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             yield False, f"data/{name} has changed or is damaged: get the course anew"
         else:
-            yield True, f"data/{name}"
+            right[name.partition("/")[0]] += 1
+    for folder, files in right.items():
+        yield True, f"data/{folder}: {files} files, checksums right"

@@ -345,6 +345,7 @@ def write_safely(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 def compiled_step(learner: MetaLearner) -> Callable[[Tasks, torch.optim.Optimizer], Tensor]:
     """`outer_step` with loss and meta-gradient traced and compiled into one function."""
     places = places_of(learner)
+    torch.compiler.reset()  # torch compiles one piece of code for eight learners, and no more
 
     def mean_loss(parameters, *tasks):
         swapped = {place: parameters[n] for place, n in places.items() if n in parameters}

@@ -1,42 +1,62 @@
-"""Execute notebooks from a fresh kernel and store them clean.
+"""Execute notebooks from a fresh kernel and store them clean; print seconds and peak memory.
 
 uv run python tests/execute.py notebooks/03a_gradient_based.ipynb ...
+uv run --group dev python tests/execute.py --from DRAFT.py     # makes notebooks/DRAFT.ipynb first
 """
 
+import argparse
 import re
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 MEMORY = "import resource as _r; print(_r.getrusage(_r.RUSAGE_SELF).ru_maxrss // 1024)"
 PROGRESS = re.compile(r"\d+%\|")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def convert(script: Path) -> Path:
+    """Make a percent script a notebook of the same name; solutions/NAME.py goes to solutions/."""
+    import jupytext
+
+    folder = NOTEBOOKS / "solutions" if script.parent.name == "solutions" else NOTEBOOKS
+    path = folder / f"{script.stem}.ipynb"
+    nbformat.write(jupytext.read(script), path)
+    return path
 
 
 def execute(path: Path) -> tuple[float, int]:
-    """Run `path` in its own folder and overwrite it; seconds taken and peak MB of its kernel."""
+    """Run the notebook at `path` and overwrite it; seconds taken and peak MB of its kernel."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(MEMORY))
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        store_widget_state=False,
-    )
-    started = time.perf_counter()
-    client.execute()
-    seconds = time.perf_counter() - started
-    memory = int(notebook.cells.pop().outputs[0].text)
+    seconds, memory = run(notebook, path.parent)
     clean(notebook)
     nbformat.write(notebook, path)
     return seconds, memory
 
 
-def clean(notebook: nbformat.NotebookNode) -> None:
-    """Drop progress bars and what differs from machine to machine."""
+def run(notebook: NotebookNode, folder: Path) -> tuple[float, int]:
+    """Run all cells in `folder`, outputs going into `notebook`; seconds and peak MB."""
+    notebook.cells.append(new_code_cell(MEMORY))
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+    )
+    started = time.perf_counter()
+    client.execute()
+    seconds = time.perf_counter() - started
+    return seconds, int(notebook.cells.pop().outputs[0].text)
+
+
+def clean(notebook: NotebookNode) -> None:
+    """Drop progress bars, live widgets, and what differs from run to run or machine to machine."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -45,17 +65,31 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         cell.id = f"cell-{number}"
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter")}
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+            cell.outputs = [still(output) for output in cell.outputs if not is_noise(output)]
 
 
-def is_progress(output: nbformat.NotebookNode) -> bool:
-    """Whether an output is a progress bar, or a message of the system."""
-    if output.output_type == "stream":
-        return output.name == "stderr"
+def is_noise(output: NotebookNode) -> bool:
+    """Whether an output is a progress bar or went to stderr; other words there are shown here."""
+    if output.output_type == "stream" and output.name == "stderr":
+        if not PROGRESS.search(output.text):
+            print(f"not stored, from stderr: {output.text.strip()}")
+        return True
     return bool(PROGRESS.search(output.get("data", {}).get("text/plain", "")))
 
 
+def still(output: NotebookNode) -> NotebookNode:
+    """A widget needs its kernel: in its place a sentence; any other output as it is."""
+    if WIDGET not in output.get("data", {}):
+        return output
+    return new_output("display_data", {"text/plain": "(Run this cell to use the widget.)"})
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        seconds, memory = execute(Path(name))
-        print(f"{name}: {seconds:.1f} s, {memory} MB at most")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("--from", dest="scripts", nargs="+", type=Path, default=[])
+    arguments = parser.parse_args()
+    _, torch_alone = run(new_notebook(cells=[new_code_cell("import torch")]), NOTEBOOKS)
+    for path in [*arguments.notebooks, *map(convert, arguments.scripts)]:
+        seconds, memory = execute(path)
+        print(f"{path.name}: {seconds:.1f} s, {memory - torch_alone} MB beyond `import torch`")

@@ -29,9 +29,8 @@ def run(folder: Path, source: str, workers: int, ci: str) -> subprocess.Complete
     (folder / "test_fine.py").write_text(FINE)
     (folder / "test_case.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "-p", "no:cacheprovider"]
-    return subprocess.run(
-        command, cwd=folder, env=os.environ | {"CI": ci}, capture_output=True, text=True
-    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"CI": ci}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
 def test_in_ci_a_missing_gpu_excuses(tmp_path):

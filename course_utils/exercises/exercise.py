@@ -95,7 +95,7 @@ def compare(got: object, expected: float, what: str, mistakes: dict[str, float])
     if got is None:
         raise Mistake("Your function returned None: does it end with `return`?")
     try:
-        value = float(torch.as_tensor(got))
+        value = float(torch.as_tensor(got).detach())
     except (TypeError, ValueError, RuntimeError):
         raise Mistake(f"{what} should be a single number, got {got!r}") from None
 

@@ -242,6 +242,9 @@ class Explorer(widgets.VBox):
         self.add_class("course-explorer")
         self._deal()
 
+    def __repr__(self) -> str:
+        return "The explorer needs a running kernel; a still picture of it stands beside."
+
     def _deal(self, _=None) -> None:
         """Points from the sine that the sliders describe."""
         setting = (self.amplitude.value, self.phase.value, self.shots.value, self.noise.value)

@@ -8,11 +8,12 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import Tensor
 
 from course_utils import checkpoints, plots
-from course_utils.learners import BayesOptimalSinusoid, FromScratch, MetaLearner
-from course_utils.learners.reference import NearestPoint
+from course_utils.learners import BayesOptimalSinusoid, MetaLearner
+from course_utils.learners.reference import FromScratchAdam, NearestPoint
 from course_utils.networks import MLP
 from course_utils.tasks import Sinusoids, sinusoid
 
@@ -71,7 +72,7 @@ def opponents() -> dict[str, MetaLearner]:
     maml.inner_steps = 10
     return {
         "NearestPoint": NearestPoint(),
-        "FromScratch": FromScratch(MLP(1, 40, 40, 1), inner_lr=0.01, inner_steps=1),
+        "FromScratch": FromScratchAdam(MLP(1, 40, 40, 1), inner_lr=0.01, inner_steps=1),
         "MAML": maml,
         "BayesOptimalSinusoid": BayesOptimalSinusoid(Sinusoids(noise=NOISE), nodes=512),
     }
@@ -119,8 +120,11 @@ class GuessingGame(widgets.VBox):
         self.curves = {name: predict(x, self.dealt, grid) for name, x in learners.items()}
         self.guesses: list[list[float]] = []
 
-        with plt.ioff():
-            self.ax = plots.axes("x", "y", 7.2, 3.4)
+        self.ax = plots.axes("x", "y", 7.2, 3.4)
+        self.ax.figure.set_layout_engine("none")  # laid out once, not at every movement
+        self.ax.figure.subplots_adjust(left=0.08, right=0.77, bottom=0.14, top=0.97)
+        plt.close(self.ax.figure)  # ours to show, not pyplot's
+        FigureCanvasAgg(self.ax.figure)
         self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
         self.sliders = [self._slider() for _ in range(3)]
         self.check = widgets.Button(description="Check", button_style="primary")
@@ -132,7 +136,6 @@ class GuessingGame(widgets.VBox):
         self.next.on_click(lambda _: self.show(len(self.guesses)))
         self.again.on_click(lambda _: self.restart())
         self.restart()
-        plt.close(self.ax.figure)
         buttons = widgets.HBox([self.check, self.next, self.again])
         super().__init__(
             [self.says_so, self.picture, *self.sliders, buttons, self.scores], _dom_classes=["game"]

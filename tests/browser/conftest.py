@@ -37,6 +37,7 @@ ALL_RUN = """() => {
 class Lab(NamedTuple):
     url: str
     token: str
+    notebooks: Path
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def lab(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16))
+    found = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16), home / "course" / "notebooks")
     own = {
         name: str(home / name.lower())
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",

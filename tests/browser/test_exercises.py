@@ -1,0 +1,34 @@
+"""A quiz answers a click, a check shows its verdict, and neither needs the network."""
+
+import nbformat
+
+CELLS = (
+    'from course_utils.exercises import check, hint, quiz\nquiz("03a")',
+    'def answer(theta, x, y, lr):\n    return theta + lr\ncheck("3a.1", answer)',
+    'hint("3a.1")',
+)
+
+
+def test_quiz_and_check(lab, open_notebook):
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(notebook, lab.notebooks / "quiz.ipynb")
+    page = open_notebook("quiz.ipynb")
+
+    right = page.get_by_text("Weights that a few gradient steps turn into good weights")
+    wrong = page.get_by_text("A learning rate for every weight", exact=True)
+    feedback = page.locator(".Feedback").first
+    wrong.first.click()
+    feedback.get_by_text("Meta-SGD learns those").wait_for()
+    right.first.click()
+    feedback.get_by_text("The outer loop judges").wait_for()
+
+    text = page.locator(".course-quiz-text")
+    text.locator("summary").click()
+    assert text.locator("b", has_text="right").count() >= 7
+    verdict = page.locator(".course-verdict")
+    assert "✗ θ after one step should be" in verdict.text_content()
+    assert page.get_by_text("Hint 1 of 2").count() == 1
+    page.screenshot(path="/tmp/proto/quiz.png")
+    assert page.outside == []
