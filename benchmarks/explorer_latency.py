@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
-from conftest import chromium, lab, new_page, open_notebook  # noqa: E402, F401
+from conftest import chromium, lab, new_page, open_notebook  # noqa: F401
 
 PRESSES = 30
 WATCH = """() => {

@@ -8,6 +8,4 @@ __version__ = "0.1.0"
 
 def report() -> str:
     """A line for each thing the course needs on this machine: OK, or what to do."""
-    from course_utils import environment
-
     return environment.report()

@@ -67,6 +67,11 @@ def portable(notebook, name):
 def first_cell(notebook, name):
     if code(notebook)[0].source != FIRST_CELL:
         yield "the first code cell is not the one that finds course_utils"
+    rest = "\n".join(c.source for c in code(notebook)[1:])
+    if re.search(r"(?<!from )(?<!import )\bcourse_utils\.", rest) and not re.search(
+        r"^import course_utils$", rest, re.M
+    ):
+        yield "uses course_utils, which after %pip install the first cell has not imported"
 
 
 def opening(notebook, name):
@@ -180,6 +185,7 @@ BAD = {
     "stderr is stored": (executed, notebook(("code", "x", STDERR))),
     "a path of one machine": (portable, notebook(("code", "x", PATH))),
     "the first code cell": (first_cell, chapter(first=("code", "import course_utils"))),
+    "has not imported": (first_cell, chapter(prose=("code", "course_utils.report()"))),
     "中文": (opening, chapter(head=("text", "# T\n\nyou will be able to"))),
     "does not say: you will be able to": (opening, chapter(head=("text", HEAD + "minutes"))),
     "does not say: Prerequisites": (opening, chapter(head=("text", HEAD + "minutes"))),

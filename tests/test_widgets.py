@@ -28,8 +28,8 @@ def explorer(learners):
 
 def shown(explorer):
     """The table's cells: label -> text."""
-    cells = re.findall(r"</span> (.*?)</td><td[^>]*>(.*?)</td>", explorer.errors.value)
-    return dict(cells)
+    labels = re.findall(r"</span> (.*?)</th>", explorer.errors.value)
+    return dict(zip(labels, re.findall(r"<td[^>]*>(.*?)</td>", explorer.errors.value), strict=True))
 
 
 def test_the_error_shown_is_the_error_of_adapt_and_predict(explorer):

@@ -91,7 +91,7 @@ def curves(
 class View:
     """The figure, kept open and redrawn: curves on the left, error over steps on the right."""
 
-    def __init__(self, learners: dict[str, MetaLearner], dpi: int = 80):
+    def __init__(self, learners: dict[str, MetaLearner], dpi: int = 96):
         self.learners = learners
         self.figure = plt.figure(figsize=(9.2, 4.2), dpi=dpi, facecolor="white")
         plt.close(self.figure)  # ours to show, not pyplot's
@@ -162,17 +162,18 @@ class View:
 
     def table(self, step: int) -> str:
         """The errors after `step` steps as an HTML table, to three digits."""
-        rows = ""
+        heads, cells = "", ""
         for label, learner in self.learners.items():
-            color = plots.style(learner)["color"]
+            mark = f'<span style="color:{plots.style(learner)["color"]}">&#9644;</span>'
             value = self.trouble.get(label) or written(self.errors[label][step], bool(self.points))
-            rows += (
-                f'<tr><td><span style="color:{color}" aria-hidden="true">&#9644;</span> '
-                f'{html.escape(label)}</td><td class="course-error" style="text-align:right">'
-                f"{html.escape(value)}</td></tr>"
-            )
-        head = f"<caption>mean squared error {self.against}, after {step} steps</caption>"
-        return f'<table class="course-errors">{head}{rows}</table>'
+            heads += f'<th style="padding-right:1.5em">{mark} {html.escape(label)}</th>'
+            cells += f'<td class="course-error">{html.escape(value)}</td>'
+        caption = f"mean squared error {self.against}, after {step} steps"
+        style = "line-height:1.5;text-align:left"
+        return (
+            f'<table class="course-errors" style="{style}"><caption style="text-align:left">'
+            f"{caption}</caption><tr>{heads}</tr><tr>{cells}</tr></table>"
+        )
 
 
 def written(error: float, points: bool = True) -> str:

@@ -30,5 +30,4 @@ def test_quiz_and_check(lab, open_notebook):
     verdict = page.locator(".course-verdict")
     assert "✗ θ after one step should be" in verdict.text_content()
     assert page.get_by_text("Hint 1 of 2").count() == 1
-    page.screenshot(path="/tmp/proto/quiz.png")
     assert page.outside == []
