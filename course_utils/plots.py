@@ -61,8 +61,14 @@ def points_with_intervals(ax: Axes, rows: Mapping[object, Sequence]) -> None:
         drawn = style(learner)
         means = [r.mean for r in results]
         low, high = zip(*(r.interval for r in results), strict=True)
-        reach = [[m - a for m, a in zip(means, low, strict=True)],
-                 [b - m for m, b in zip(means, high, strict=True)]]  # fmt: skip
         x = [j + 0.16 * (i - (len(rows) - 1) / 2) for j in range(len(results))]
-        ax.errorbar(x, means, reach, fmt="osD^v"[i], capsize=3, color=drawn["color"],
-                    label=drawn["label"])  # fmt: skip
+        ax.vlines(x, low, high, color=drawn["color"])
+        ax.plot(x, means, "osD^v"[i], color=drawn["color"], label=drawn["label"])
+
+
+def plain_ticks(ax: Axes, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
+    """Ticks at these places only, written as plain numbers: for logarithmic axes."""
+    for axis, places in ((ax.xaxis, x), (ax.yaxis, y)):
+        if len(places):
+            axis.set_ticks(places, [f"{p:g}" for p in places])
+            axis.set_ticks([], minor=True)

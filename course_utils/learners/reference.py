@@ -1,4 +1,4 @@
-"""Two points of reference: the nearest known point, and a network trained afresh at length."""
+"""Points of reference: the nearest known point, and networks trained on a task with Adam."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FromScratch
-from course_utils.learners.gradient import Adapted
+from course_utils.learners.gradient import Adapted, GradientBased
+from course_utils.tasks.base import Tasks
 
 
 class NearestPoint(MetaLearner):
@@ -26,11 +27,12 @@ class NearestPoint(MetaLearner):
         return predict
 
 
-class FromScratchAdam(FromScratch):
-    """FromScratch with Adam in place of plain gradient descent (Kingma & Ba 2015).
+class WithAdam(GradientBased):
+    """Trains on the support set with Adam in place of plain gradient descent (Kingma & Ba 2015).
 
     Adam treats each weight on its own, so one Adam over the stacked weights of T networks is one
-    Adam for each. `weight_decay` is decoupled (Loshchilov & Hutter 2019).
+    Adam for each. `weight_decay` is decoupled (Loshchilov & Hutter 2019). Starts from the weights
+    of `network`; for learning one task well, not for meta-learning: it gives no meta-gradient.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class FromScratchAdam(FromScratch):
         network: nn.Module,
         inner_lr: float = 0.01,
         inner_steps: int = 100,
-        seed: int = 0,
         weight_decay: float = 0.0,
     ):
-        super().__init__(network, inner_lr, inner_steps, seed)
+        super().__init__(network, inner_lr, inner_steps)
         self.weight_decay = weight_decay
+
+    def objective(self, tasks: Tasks) -> Tensor:
+        raise TypeError(f"{type(self).__name__} has nothing to meta-learn: test it, don't train it")
 
     def trajectory(
         self, support_x: Tensor, support_y: Tensor, steps: int | None = None
@@ -56,11 +60,11 @@ class FromScratchAdam(FromScratch):
         ]
 
     def _inner_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:
-        weights = self.initial(len(x))  # changed in place
+        weights = {n: w.detach().clone().requires_grad_() for n, w in self.initial(len(x)).items()}
         optimizer = torch.optim.AdamW(
             weights.values(), lr=self.inner_lr, weight_decay=self.weight_decay, fused=True
         )
-        predictor = Adapted(self.run, self.network, weights)
+        predictor = Adapted(self.run, self.network, weights)  # weights change in place
         yield predictor
         for _ in range(self.inner_steps if steps is None else steps):
             if x.shape[1]:
@@ -69,3 +73,20 @@ class FromScratchAdam(FromScratch):
                     weight.grad = gradient.detach()
                 optimizer.step()
             yield predictor
+
+
+class FromScratchAdam(WithAdam):
+    """WithAdam from a fresh random network for every task; `seed` fixes the random weights."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        inner_lr: float = 0.01,
+        inner_steps: int = 100,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__(network, inner_lr, inner_steps, weight_decay)
+        self.seed = seed
+
+    initial = FromScratch.initial

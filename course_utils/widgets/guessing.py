@@ -65,14 +65,16 @@ def predict(learner: MetaLearner, dealt: Sequence[Round], at: Tensor) -> Tensor:
 def opponents() -> dict[str, MetaLearner]:
     """Who plays beside the reader, by the name of the learner's class.
 
-    The network from scratch has the rate and the steps that serve it best on validation tasks of
-    five points (chapter 01 chooses them); MAML is the shipped checkpoint, given ten steps.
+    The network from scratch has the settings that serve it best on validation tasks of five
+    points (chapter 01 chooses them); MAML is the shipped checkpoint, given ten steps.
     """
     maml = checkpoints.load("maml_sinusoid_noisy")
     maml.inner_steps = 10
     return {
         "NearestPoint": NearestPoint(),
-        "FromScratch": FromScratchAdam(MLP(1, 40, 40, 1), inner_lr=0.01, inner_steps=1),
+        "FromScratch": FromScratchAdam(
+            MLP(1, 40, 40, 1), inner_lr=0.01, inner_steps=1, weight_decay=1
+        ),
         "MAML": maml,
         "BayesOptimalSinusoid": BayesOptimalSinusoid(Sinusoids(noise=NOISE), nodes=512),
     }
@@ -121,7 +123,7 @@ class GuessingGame(widgets.VBox):
         self.guesses: list[list[float]] = []
 
         self.ax = plots.axes("x", "y", 7.2, 3.4)
-        self.ax.figure.set_layout_engine("none")  # laid out once, not at every movement
+        self.ax.figure.set_layout_engine(None)  # laid out once, not at every movement
         self.ax.figure.subplots_adjust(left=0.08, right=0.77, bottom=0.14, top=0.97)
         plt.close(self.ax.figure)  # ours to show, not pyplot's
         FigureCanvasAgg(self.ax.figure)
