@@ -97,6 +97,18 @@ class TestTrain:
         assert same(whole, rest)
         assert history.losses == full.losses and history.validation == full.validation
 
+    def test_a_compiled_run_resumes_as_well(self, tmp_path):
+        def run(updates, **arguments):
+            torch.manual_seed(0)
+            maml = MAML(MLP(1, 8, 1))
+            train(maml, SMALL, updates=updates, compile=True, progress=False, **arguments)
+            return list(maml.parameters())
+
+        whole = run(6)
+        run(3, checkpoint=tmp_path / "c")
+        resumed = run(6, checkpoint=tmp_path / "c")
+        torch.testing.assert_close(resumed, whole, rtol=1e-6, atol=1e-6)
+
     def test_a_finished_run_is_not_run_again(self, tmp_path):
         first, second = learner(), learner(seed=3)
         train(first, SMALL, updates=5, checkpoint=tmp_path / "c", progress=False)

@@ -127,7 +127,7 @@ class GuessingGame(widgets.VBox):
         self.ax.figure.subplots_adjust(left=0.08, right=0.77, bottom=0.14, top=0.97)
         plt.close(self.ax.figure)  # ours to show, not pyplot's
         FigureCanvasAgg(self.ax.figure)
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.picture = widgets.Image(format="png", layout={"width": "720px", "max_width": "100%"})
         self.sliders = [self._slider() for _ in range(3)]
         self.check = widgets.Button(description="Check", button_style="primary")
         self.next = widgets.Button(description="Next curve")
@@ -150,7 +150,7 @@ class GuessingGame(widgets.VBox):
         slider = widgets.FloatSlider(
             0, min=LOW, max=HIGH, step=STEP, readout_format=".1f", layout={"width": "95%"}
         )
-        slider.observe(lambda _: self.draw(), "value")
+        slider.observe(lambda _: self.asking and self.draw(), "value")
         return slider
 
     # --- the course of the game ------------------------------------------------------------------
@@ -162,12 +162,12 @@ class GuessingGame(widgets.VBox):
 
     def show(self, number: int) -> None:
         """Ask for round `number`, counted from 0."""
-        self.number, self.answered = number, False
+        self.number, self.answered, self.asking = number, False, False
         for letter, place, slider in zip(
             "ABC", self.dealt[number].places.tolist(), self.sliders, strict=True
         ):
             slider.description, slider.value, slider.disabled = f"{letter}: x={place:.1f}", 0, False
-        self.check.disabled, self.next.disabled = False, True
+        self.check.disabled, self.next.disabled, self.asking = False, True, True
         self.says_so.value = (
             f"<b>Curve {number + 1} of {len(self.dealt)}.</b> Where does the curve pass through the"
             " grey bars A, B and C? Set your three guesses, then press Check."
@@ -177,7 +177,7 @@ class GuessingGame(widgets.VBox):
     def answer(self) -> None:
         """Take the sliders' values as this round's guesses and show what was right."""
         self.guesses.append([slider.value for slider in self.sliders])
-        self.answered = True
+        self.answered, self.asking = True, False
         for slider in self.sliders:
             slider.disabled = True
         self.check.disabled = True
@@ -215,7 +215,7 @@ class GuessingGame(widgets.VBox):
         self.ax.set(xlabel="x", ylabel="y")
         self.ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
         buffer = io.BytesIO()
-        self.ax.figure.savefig(buffer, format="png", dpi=90)
+        self.ax.figure.savefig(buffer, format="png", dpi=100)
         self.picture.value = buffer.getvalue()
         self.picture.alt = f"Curve {self.number + 1}: five points and three places to guess"
         self.scores.value = score_table(self.table(), list(self.says))
