@@ -11,8 +11,8 @@ from torch import nn
 from course_utils import learners, networks, tasks
 from course_utils.environment import data_path
 from course_utils.learners.base import MetaLearner
+from course_utils.run import write_safely
 from course_utils.tasks.base import TaskSet
-from course_utils.training import write_safely
 
 PARTS = (learners, networks, tasks)  # where the classes that a card may name are found
 

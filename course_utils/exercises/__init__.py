@@ -26,7 +26,8 @@ def check(name: str, answer: object) -> None:
 def hint(name: str, number: int | None = None) -> None:
     """Print the next hint for exercise `name`, or hint `number`; the last is the solution."""
     hints = find(name).hints
-    number = number or min(_hints_given.get(name, 0) + 1, len(hints))
+    if number is None:
+        number = min(_hints_given.get(name, 0) + 1, len(hints))
     if not 1 <= number <= len(hints):
         raise ValueError(f"exercise {name} has hints 1 to {len(hints)}, got {number}")
     _hints_given[name] = number

@@ -1,14 +1,35 @@
 """What an exercise is, and how an answer is judged."""
 
+import functools
 import html
 import importlib
+import inspect
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from course_utils.exercises.sandbox import TooSlow, run
+
+
+NO_RETURN = "Your function returned None: does it end with `return`?"
+ADVICE = {  # part of an error's text -> what it usually means
+    "can't multiply sequence by non-int of type 'float'": (
+        "torch.autograd.grad returns a tuple: take the gradient out of it, (gradient,) = ..."
+    ),
+    "leaf Variable that requires grad": (
+        "Make a new tensor, a = a - b, instead of changing the old one, a -= b."
+    ),
+    "does not have a grad_fn": (
+        "What you differentiate does not depend on anything that requires a gradient: was it"
+        " detached, or computed under torch.no_grad()?"
+    ),
+    "backward through the graph a second time": (
+        "The graph was freed by the first gradient: ask that one for create_graph=True."
+    ),
+}
 
 
 class Mistake(Exception):
@@ -27,82 +48,141 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, what to say of it, and what it printed."""
+    """Whether an answer is right, what to say of it, what it printed, and if it is still a stub."""
 
     passed: bool
     message: str
     printed: str = ""
+    unsolved: bool = False
+
+    @property
+    def mark(self) -> str:
+        return "✓" if self.passed else "○" if self.unsolved else "✗"
 
     def __repr__(self) -> str:
-        return f"{self.printed}{'✓' if self.passed else '✗'} {self.message}"
+        return f"{self.printed}{self.mark} {self.message}"
 
     def _repr_html_(self) -> str:
-        color, mark = ("#009E73", "✓ ") if self.passed else ("#D55E00", "✗ ")
+        color = {"✓": "#009E73", "○": "#888888", "✗": "#D55E00"}[self.mark]
         printed = f"<pre>{html.escape(self.printed)}</pre>" if self.printed else ""
         return (
             f'{printed}<div class="course-verdict" style="border-left:6px solid {color};'
-            f'padding:.4em .8em;white-space:pre-wrap">{mark}{html.escape(self.message)}</div>'
+            f'padding:.4em .8em;white-space:pre-wrap">{self.mark} {html.escape(self.message)}</div>'
         )
 
 
 def find(name: str) -> Exercise:
     """The exercise called `name`: "3a.1" is the first of chapter 03a."""
     chapter, _, _ = name.partition(".")
-    try:
-        module = importlib.import_module(
-            f"course_utils.exercises.ch{chapter.zfill(len(chapter) + 1)}"
-        )
-        return module.EXERCISES[name]
-    except (ModuleNotFoundError, KeyError):
-        raise ValueError(f'there is no exercise {name!r}; they are called like "3a.1"') from None
+    module = f"course_utils.exercises.ch{chapter.zfill(len(chapter) + 1)}"
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(f'there is no exercise {name!r}; they are called like "3a.1"')
+    exercises = importlib.import_module(module).EXERCISES
+    if name not in exercises:
+        raise ValueError(f"there is no exercise {name!r}; there are {', '.join(exercises)}")
+    return exercises[name]
 
 
 def judge(exercise: Exercise, answer: object) -> Verdict:
     """Judge an answer in a process of its own, so that nothing it does can hurt the notebook."""
+    raised = []  # what came out of the reader's function, not out of the check
+
+    def watched(*arguments, **named):
+        try:
+            result = answer(*arguments, **named)
+        except Exception as error:
+            raised.append(error)
+            raise
+        if result is None:
+            raise Mistake(NO_RETURN)
+        if result is ...:
+            raise NotImplementedError
+        return result
 
     def judged() -> dict:
+        said = None
         try:
-            exercise.judge(answer)
+            if answer is None or answer is ...:
+                raise NotImplementedError
+            function = inspect.isroutine(answer)
+            exercise.judge(functools.wraps(answer)(watched) if function else answer)
         except Mistake as mistake:
-            return {"passed": False, "message": str(mistake)}
-        except NotImplementedError:
-            return {"passed": False, "message": "Not solved yet: replace the line that raises."}
-        except Exception as error:
-            return {"passed": False, "message": where(error, answer)}
-        return {"passed": True, "message": f"Right: {exercise.title}."}
+            said = str(mistake)
+        except NotImplementedError as error:
+            if not str(error):  # a bare `raise NotImplementedError`; torch's own have a text
+                return {"passed": False, "message": not_solved(error, answer), "unsolved": True}
+            said = where(error, answer)
+        except (Exception, SystemExit) as error:
+            if error in raised or isinstance(error, SystemExit):
+                said = where(error, answer)
+            elif not callable(answer):
+                said = "Give the check the function itself: its name, without calling it."
+            else:
+                said = f"What your function returned could not be checked: {error}"
+        return {"passed": said is None, "message": said or f"Right: {exercise.title}."}
 
     try:
         return Verdict(**run(judged, exercise.seconds))
     except TooSlow as slow:
-        return Verdict(False, str(slow))
+        return Verdict(False, str(slow), slow.printed)
 
 
-def where(error: Exception, answer: object) -> str:
-    """The error, and the line of the reader's own function in which it arose."""
+def not_solved(error: NotImplementedError, answer: object) -> str:
+    """Which function is still a stub: the answer, or one that it calls."""
+    name = traceback.extract_tb(error.__traceback__)[-1].name
+    if name == getattr(answer, "__name__", name):
+        return "Not solved yet: replace the line that raises, then check again."
+    return f"Not solved yet: `{name}`, which your function calls, still raises."
+
+
+def where(error: BaseException, answer: object) -> str:
+    """The error, the line of the reader's own function in which it arose, and what it may mean."""
     said = f"Your code raised {type(error).__name__}: {error}"
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename == file:
-            return f"{said}\nin line {frame.lineno} of its cell: {frame.line}"
-    return said
+            said += f"\nin line {frame.lineno} of its cell: {frame.line}"
+            break
+    return "\n".join([said, *(advice for part, advice in ADVICE.items() if part in str(error))])
 
 
-def compare(got: object, expected: float, what: str, mistakes: dict[str, float]) -> None:
-    """Raise Mistake unless `got` is the number `expected`.
+def compare(
+    got: object,
+    expected: float | Tensor,
+    what: str,
+    mistakes: dict[str, float | Tensor],
+    case: str = "",
+) -> None:
+    """Raise Mistake unless `got` is the number, or the tensor of numbers, `expected`.
 
-    `mistakes` maps a diagnosis to the number that this mistake gives.
+    `mistakes` maps a diagnosis to what this mistake gives; `case` says what was tried.
     """
+    expected = torch.as_tensor(expected)
+    kind = f"a tensor of shape {tuple(expected.shape)}" if expected.ndim else "a single number"
     if got is None:
-        raise Mistake("Your function returned None: does it end with `return`?")
+        raise Mistake(NO_RETURN)
     try:
-        value = float(torch.as_tensor(got).detach())
+        value = (got if isinstance(got, Tensor) else torch.tensor(got)).detach()
+        value = value.reshape(()) if value.numel() == 1 and not expected.ndim else value
     except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{what} should be a single number, got {got!r}") from None
+        raise Mistake(f"{what} should be {kind}, got {got!r}") from None
+    if value.shape != expected.shape:
+        more = ": is a mean missing?" if value.ndim > expected.ndim else "."
+        raise Mistake(f"{what} should be {kind}, got one of shape {tuple(value.shape)}{more}")
 
-    def near(number: float) -> bool:
-        return abs(value - number) <= 1e-4 * max(1.0, abs(number))
+    def near(number: float | Tensor) -> bool:
+        number = torch.as_tensor(number)
+        return bool(((value - number).abs() <= 1e-4 * number.abs().clamp(min=1)).all())
 
     if near(expected):
         return
     reason = next((sentence for sentence, wrong in mistakes.items() if near(wrong)), "")
-    raise Mistake(f"{what} should be {expected:.4f}, got {value:.4f}. {reason}".strip())
+    said = f"{what} should be {shown(expected)}, got {shown(value)}. {reason}".strip()
+    raise Mistake(f"{said}\nTried with {case}." if case else said)
+
+
+def shown(value: Tensor) -> str:
+    """Numbers with four decimals: 0.5000, or [0.5000, 1.0000]."""
+    if value.ndim:
+        return f"[{', '.join(map(shown, value))}]"
+    return f"{value.item():.4f}"
