@@ -18,12 +18,16 @@ STYLES = {  # learner -> colour, line style
     "MetaSGD": (RED, (0, (3, 1, 1, 1))),
     "FineTune": (ORANGE, "--"),
     "FromScratch": (GREY, ":"),
+    "FromScratchAdam": (GREY, ":"),
+    "NearestPoint": (GREEN, (0, (4, 2, 1, 2))),
     "BayesOptimalSinusoid": (BLACK, (0, (1, 1))),
 }
 LABELS = {
     "MetaSGD": "Meta-SGD",
     "FineTune": "joint training + fine-tuning",
     "FromScratch": "from scratch",
+    "FromScratchAdam": "from scratch",
+    "NearestPoint": "nearest point",
     "BayesOptimalSinusoid": "Bayes optimum",
 }
 
@@ -41,10 +45,6 @@ def axes(xlabel: str, ylabel: str, width: float = 6.0, height: float = 3.6, **kw
     ax.set(xlabel=xlabel, ylabel=ylabel, **kwargs)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-STYLES["NearestPoint"], LABELS["NearestPoint"] = (GREEN, (0, (4, 2, 1, 2))), "nearest point"
-STYLES["FromScratchAdam"], LABELS["FromScratchAdam"] = STYLES["FromScratch"], LABELS["FromScratch"]
 
 
 def curve_with_interval(ax: Axes, x: Sequence[float], results: Sequence, learner: object) -> None:

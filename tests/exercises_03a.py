@@ -22,6 +22,21 @@ def in_place(theta, x, y, lr):
     return theta
 
 
+def on_a_copy(theta, x, y, lr):
+    return inner_step(theta.detach().clone().requires_grad_(), x, y, lr)
+
+
+def by_sgd(theta, x, y, lr):
+    ((theta * x - y) ** 2).mean().backward()
+    torch.optim.SGD([theta], lr).step()
+    return theta
+
+
+def tuple_kept(theta, x, y, lr):
+    loss = ((theta * x - y) ** 2).mean()
+    return theta - lr * torch.autograd.grad(loss, theta, create_graph=True)
+
+
 def over_tasks(each, combine=lambda losses: torch.stack(losses).mean()):
     def meta_loss(theta, tasks, lr):
         return combine([each(theta, *task, lr) for task in zip(*tasks[:4], strict=True)])
@@ -40,12 +55,23 @@ def batched(theta, tasks, lr):
     return (((thetas - lr * g) * tasks.query_x - tasks.query_y) ** 2).mean()
 
 
+def one_step_for_all(theta, tasks, lr):
+    adapted = inner_step(theta, tasks.support_x, tasks.support_y, lr)
+    return ((adapted * tasks.query_x - tasks.query_y) ** 2).mean()
+
+
 def carried_over(theta, tasks, lr):
     losses = []
     for sx, sy, qx, qy in zip(*tasks[:4], strict=True):
         theta = inner_step(theta, sx, sy, lr)
         losses.append(((theta * qx - qy) ** 2).mean())
     return torch.stack(losses).mean()
+
+
+def serial(theta, adapted, lr):
+    for arrived in adapted:
+        theta = theta + lr * (arrived - theta)
+    return theta
 
 
 CASES = {
@@ -60,7 +86,13 @@ CASES = {
             ),
             "rate lr is not used": lambda t, x, y, lr: t - grad_of(t, x, y),
             "was detached": lambda t, x, y, lr: inner_step(t, x, y, lr).detach(),
+            "a copy of θ": on_a_copy,
             "itself was changed": in_place,
+            "itself was changed. All tasks": by_sgd,
+            "half the step": lambda t, x, y, lr: t - lr * grad_of(t, x, y) / 2,
+            "θ − step is wanted": lambda t, x, y, lr: lr * grad_of(t, x, y),
+            "is a mean missing": lambda t, x, y, lr: t - lr * 2 * x * (t * x - y),
+            "returns a tuple": tuple_kept,
             "does it end with `return`": lambda t, x, y, lr: None,
         },
     },
@@ -79,8 +111,15 @@ CASES = {
                 lambda t, sx, sy, qx, qy, lr: query_loss(t, qx, qy, qx, qy, lr)
             ),
             "added the tasks up": over_tasks(query_loss, sum),
+            "first task's loss alone": over_tasks(query_loss, lambda losses: losses[0]),
             "last task's loss alone": over_tasks(query_loss, lambda losses: losses[-1]),
+            "is a mean missing": over_tasks(query_loss, torch.stack),
             "went on from the θ of the one before": carried_over,
+            "one step for all tasks together": one_step_for_all,
+            "a copy of θ": over_tasks(
+                lambda t, *task: query_loss(t.detach().clone().requires_grad_(), *task)
+            ),
+            "was detached": over_tasks(query_loss, lambda losses: sum(losses).item() / 3),
             "first-order MAML": over_tasks(
                 lambda t, sx, sy, qx, qy, lr: (
                     ((t - lr * grad_of(t, sx, sy, False)) * qx - qy) ** 2
@@ -98,8 +137,13 @@ CASES = {
             "moved away": lambda theta, adapted, lr: theta - lr * (adapted.mean(0) - theta),
             "added the tasks up": lambda theta, adapted, lr: theta + lr * (adapted - theta).sum(0),
             "the share outer_lr": lambda theta, adapted, lr: adapted.mean(0),
-            "average over the tasks": lambda theta, adapted, lr: theta + lr * (adapted - theta),
+            "is a mean missing": lambda theta, adapted, lr: theta + lr * (adapted - theta),
+            "shares are exchanged": lambda theta, adapted, lr: (
+                lr * theta + (1 - lr) * adapted.mean(0)
+            ),
+            "the step alone": lambda theta, adapted, lr: lr * (adapted.mean(0) - theta),
             "last task alone": lambda theta, adapted, lr: theta + lr * (adapted[-1] - theta),
+            "Reptile one task at a time": serial,
         },
     },
 }

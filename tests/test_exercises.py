@@ -2,17 +2,25 @@
 
 import importlib
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
 from course_utils import exercises
+from course_utils.exercises import exercise as exercise_module
 from course_utils.exercises import quizzes, sandbox
-from course_utils.exercises.exercise import find
+from course_utils.exercises.exercise import Exercise, find
 
 HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+CHECK = re.compile(r"^check\(\"(.+)\", (\w+)\)$", re.M)
 CHAPTERS = [p.stem.removeprefix("exercises_") for p in sorted(HERE.glob("exercises_*.py"))]
 CASES = {k: v for c in CHAPTERS for k, v in importlib.import_module(f"exercises_{c}").CASES.items()}
 
@@ -34,12 +42,54 @@ def test_every_exercise_has_its_cases():
         assert len(find(name).hints) >= 2, name
 
 
+def names_of(path):
+    """The exercises that belong to a notebook: those of chapter 3a to 03a_gradient_based."""
+    chapter = path.stem.partition("_")[0].lstrip("0")
+    return {name for name in CASES if name.partition(".")[0] == chapter}
+
+
+def checks_in(path, wanted=""):
+    """Run the code cells that contain `wanted`; then (exercise, answer) for each check."""
+    space = {}
+    sources = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    for source in sources[1:]:
+        if wanted in source:
+            exec(CHECK.sub("", source), space)
+        for name, answer in CHECK.findall(source):
+            yield name, space[answer]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if names_of(p)], ids=lambda p: p.stem
+)
+def test_a_chapter_has_a_stub_for_each_of_its_exercises(path):
+    found = dict(checks_in(path, "raise NotImplementedError"))
+    assert set(found) == names_of(path)
+    assert all(exercises.verdict(name, answer).unsolved for name, answer in found.items())
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("solutions/*.ipynb")), ids=lambda p: p.stem)
+def test_the_solutions_solve_each_exercise(path):
+    found = list(checks_in(path))
+    assert {name for name, _ in found} == names_of(path) != set()
+    for name, answer in found:
+        assert exercises.verdict(name, answer).passed, name
+
+
+@pytest.mark.parametrize("answer", [stub, lambda *a: ..., None, ...])
 @pytest.mark.parametrize("name", CASES)
-def test_the_stub_is_not_yet_right(name):
-    verdict = exercises.verdict(name, stub)
-    assert not verdict.passed and "Not solved yet" in verdict.message
-    assert not exercises.verdict(name, None).passed
-    assert not exercises.verdict(name, lambda *a: None).passed
+def test_a_stub_is_not_yet_solved(name, answer):
+    verdict = exercises.verdict(name, answer)
+    assert verdict.unsolved and not verdict.passed and "Not solved yet" in verdict.message
+    assert repr(verdict).startswith("○")
+
+
+def test_the_helper_that_is_still_a_stub_is_named():
+    def answer(theta, tasks, lr):
+        return stub(theta)
+
+    verdict = exercises.verdict("3a.2", answer)
+    assert verdict.unsolved and "`stub`, which your function calls" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -76,12 +126,59 @@ def test_an_error_is_shown_with_its_line():
     assert "AttributeError" in message and "return theta.no_such_thing" in message
 
 
+@pytest.mark.parametrize(("answer", "said"), [
+    (torch.ones(()), "Give the check the function itself"),
+    (lambda theta: theta, "takes 1 positional argument but 4 were given"),
+    (lambda *a: sys.exit(), "raised SystemExit"),
+    (lambda *a: os._exit(3), "ended Python itself"),
+    (lambda *a: "abc", "should be a single number, got 'abc'"),
+    (lambda *a: [1.0], "should be a single number, got a list of length 1"),
+    (lambda *a: 1.0, "should be 0.8000, got 1.0000"),
+    (lambda *a: torch.nn.Module()(), 'missing the required "forward"'),
+])  # fmt: skip
+def test_what_is_no_answer_is_told(answer, said):
+    verdict = exercises.verdict("3a.1", answer)
+    assert not verdict.passed and not verdict.unsolved and said in verdict.message
+
+
+def test_an_error_of_the_check_is_not_the_readers():
+    def judge(answer):
+        return answer().missing
+
+    exercise = Exercise("title", judge, ("solution",))
+    message = exercise_module.judge(exercise, lambda: 1).message
+    assert message.startswith("What your function returned could not be checked: 'int' object")
+
+
 def test_what_the_answer_prints_is_shown():
     def answer(theta, x, y, lr):
-        print("here I am")
+        print("<here I am>")
+        print("take care", file=sys.stderr)
 
     verdict = exercises.verdict("3a.1", answer)
-    assert verdict.printed == "here I am\n" and "here I am" in verdict._repr_html_()
+    assert verdict.printed.startswith("<here I am>\n") and "take care" in verdict.printed
+    assert "&lt;here I am&gt;" in verdict._repr_html_() and "<here" not in verdict._repr_html_()
+
+
+def says_much(*arguments):
+    while True:
+        print("step")
+
+
+@pytest.mark.parametrize("way", [sandbox.in_child, sandbox.interrupted])
+def test_what_a_stopped_answer_printed_is_kept_within_bounds(way):
+    with pytest.raises(sandbox.TooSlow) as slow:
+        way(says_much, 0.5)
+    assert slow.value.printed.startswith("step\nstep\n")
+    assert len(slow.value.printed) < sandbox.MOST + 20
+
+
+def test_a_verdict_is_read_without_colour():
+    for name, answer, mark in (("3a.3", CASES["3a.3"]["right"][0], "✓ Right"), ("3a.3", stub, "○"),
+                               ("3a.3", lambda *a: 1, "✗ The new θ should")):  # fmt: skip
+        verdict = exercises.verdict(name, answer)
+        assert repr(verdict).startswith(mark) and mark in verdict._repr_html_()
+        assert "background" not in verdict._repr_html_()  # the theme's own, light or dark
 
 
 def endless(*arguments):
@@ -110,17 +207,68 @@ def test_an_endless_answer_is_killed(loop):
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("loop", [endless, endless_in_torch])
+def asleep(*arguments):
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("loop", [endless, endless_in_torch, asleep])
 def test_where_nothing_can_fork_it_is_interrupted(loop):
+    started = time.monotonic()
     with pytest.raises(sandbox.TooSlow):
         sandbox.interrupted(loop, 0.5)
+    assert time.monotonic() - started < 5
     assert sandbox.interrupted(lambda: {"a": 1}, 5) == {"a": 1, "printed": ""}
 
 
-def test_an_answer_that_ends_python_ends_only_its_child():
-    import os
+def test_one_long_call_is_interrupted_when_it_ends():
+    with pytest.raises(sandbox.TooSlow):
+        sandbox.interrupted(lambda: {"a": torch.linalg.eigvals(torch.randn(700, 700))[0]}, 0.1)
 
-    assert "ended Python" in exercises.verdict("3a.1", lambda *a: os._exit(3)).message
+
+def test_ctrl_c_is_not_taken_for_a_time_out():
+    def interrupted_by_hand():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.interrupted(interrupted_by_hand, 5)
+
+
+@pytest.mark.parametrize("where", ["win32", "darwin", "gpu"])
+def test_checks_work_where_nothing_can_fork(where, monkeypatch):
+    if where == "gpu":
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    else:
+        monkeypatch.setattr(sys, "platform", where)
+    if where == "win32":
+        monkeypatch.delattr(os, "fork")
+    monkeypatch.setattr(sandbox, "in_child", None)
+    for name, case in CASES.items():
+        assert exercises.verdict(name, case["right"][0]).passed
+        for diagnosis, answer in case["wrong"].items():
+            assert diagnosis in exercises.verdict(name, answer).message
+    assert "raised SystemExit" in exercises.verdict("3a.1", lambda *a: sys.exit()).message
+
+
+@pytest.mark.parametrize("way", [sandbox.in_child, sandbox.interrupted])
+def test_random_numbers_go_on_as_if_nothing_had_been(way):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    way(lambda: {"drawn": torch.manual_seed(7).initial_seed() + torch.rand(5).numel()}, 5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_child_leaves_the_parents_end_to_the_parent():
+    """What is printed but not flushed comes out once, and goodbyes are said once."""
+    script = (
+        "import atexit\n"
+        "from course_utils.exercises import verdict\n"
+        "atexit.register(print, 'goodbye')\n"
+        "print('hello')\n"
+        "print(verdict('3a.3', lambda theta, adapted, lr: theta).passed)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("hello\nFalse\ngoodbye\n", "")
 
 
 def test_hints_come_one_by_one_and_end_with_the_solution(capsys):
@@ -133,8 +281,12 @@ def test_hints_come_one_by_one_and_end_with_the_solution(capsys):
     assert "Hint 1 of 2" in capsys.readouterr().out
     with pytest.raises(ValueError, match="has hints 1 to 3, got 9"):
         exercises.hint("3a.3", 9)
+    with pytest.raises(ValueError, match="has hints 1 to 3, got 0"):
+        exercises.hint("3a.3", 0)
     with pytest.raises(ValueError, match=r"there is no exercise '3z\.1'"):
         exercises.hint("3z.1")
+    with pytest.raises(ValueError, match=r"there are 3a\.1, 3a\.2, 3a\.3"):
+        exercises.hint("3a.9")
 
 
 @pytest.mark.parametrize("path", sorted(quizzes.FOLDER.glob("*.json")), ids=lambda p: p.stem)
@@ -143,6 +295,12 @@ def test_quizzes_are_well_formed(path):
     assert 5 <= len(questions) <= 8
     text = quizzes.as_text(questions)
     assert text.count("<b>right</b>") >= len(questions)
+
+
+def test_explanations_are_marked_right_or_wrong():
+    question, *_ = quizzes.marked(quizzes.load("03a"))
+    assert [a["feedback"][0] for a in question["answers"]] == ["✓", "✗", "✗", "✗"]
+    assert quizzes.load("03a")[0]["answers"][0]["feedback"][0] != "✓"
 
 
 @pytest.mark.parametrize(("change", "fault"), [

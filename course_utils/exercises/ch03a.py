@@ -10,6 +10,11 @@ from torch import Tensor
 from course_utils.exercises.exercise import Exercise, Mistake, compare
 from course_utils.tasks import Tasks
 
+FIRST_ORDER = (
+    "You detached the inner gradient: this is first-order MAML. Ask autograd.grad for"
+    " create_graph=True."
+)
+
 
 def slope(theta: float, x: Tensor, y: Tensor) -> float:
     """L′(θ)."""
@@ -21,34 +26,52 @@ def loss(theta: float, x: Tensor, y: Tensor) -> float:
     return float((theta * x - y).pow(2).mean())
 
 
+def derivative(got: object, theta: Tensor) -> Tensor:
+    """∂got/∂θ; Mistake where the result no longer hangs on the θ that was given."""
+    if not (isinstance(got, Tensor) and got.requires_grad):
+        raise Mistake(
+            "The number is right, but the result no longer hangs on θ (it was detached), so the"
+            " outer loop would have nothing to differentiate."
+        )
+    (slope,) = torch.autograd.grad(got.sum(), theta, allow_unused=True)
+    if slope is None:
+        raise Mistake(
+            "The number is right, but it hangs on a copy of θ, so the outer loop would have nothing"
+            " to differentiate: compute with the θ that was given, without detach or a new tensor."
+        )
+    return slope
+
+
+def unchanged(theta: Tensor, start: float) -> None:
+    """Mistake where θ is no longer the number it was."""
+    if not torch.equal(theta.detach(), torch.tensor(start)):
+        raise Mistake(
+            "θ itself was changed. All tasks and the outer loop still need it: make a new tensor,"
+            " θ minus lr times the gradient."
+        )
+
+
 def judge_inner_step(answer) -> None:
     x, y, start, lr = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0]), 0.5, 0.05
+    case = f"theta = {start}, x = [1, 2, 3], y = [2, 1, 4], lr = {lr}"
     theta = torch.tensor(start, requires_grad=True)
     got = answer(theta, x, y, lr)
-    if theta.item() != start:
-        raise Mistake(
-            "θ itself was changed. The outer loop still needs it: make a new tensor,"
-            " θ minus lr times the gradient, and return that."
-        )
+    unchanged(theta, start)
     g = slope(start, x, y)
     compare(got, start - lr * g, "θ after one step", {
         "You walked uphill: the step goes against the gradient, so subtract it.": start + lr * g,
         "You took the sum of the squared errors where their mean is meant.": start - 3 * lr * g,
         "The rate lr is not used: multiply the gradient by it.": start - g,
         "You returned the gradient, not the adapted θ.": g,
+        "You returned the step alone: θ − step is wanted.": lr * g,
+        "You returned the step alone: θ + step is wanted.": -lr * g,
+        "This is half the step: the derivative of (θ x − y)² has a factor of 2.":
+            start - lr * g / 2,
         "This is θ as it came: the step is missing.": start,
-    })  # fmt: skip
-    if not (isinstance(got, Tensor) and got.requires_grad):
-        raise Mistake(
-            "The number is right, but the result no longer hangs on θ (it was detached), so the"
-            " outer loop would have nothing to differentiate."
-        )
-    (derivative,) = torch.autograd.grad(got, theta)
+    }, case)  # fmt: skip
     curvature = float(2 * x.pow(2).mean())
-    compare(derivative, 1 - lr * curvature, "The number is right, but its derivative by θ", {
-        "You detached the inner gradient: this is first-order MAML. Ask autograd.grad for"
-        " create_graph=True.": 1.0,
-    })  # fmt: skip
+    what = "The number is right, but its derivative by θ"
+    compare(derivative(got, theta), 1 - lr * curvature, what, {FIRST_ORDER: 1.0}, case)
 
 
 def judge_meta_loss(answer) -> None:
@@ -56,8 +79,12 @@ def judge_meta_loss(answer) -> None:
         torch.tensor([[[1.0], [2.0]], [[1.0], [3.0]], [[2.0], [0.5]]]),
         torch.tensor([[[2.0], [3.0]], [[-1.0], [-2.0]], [[0.0], [1.0]]]),
     )
-    qx, qy = torch.tensor([[[1.5]], [[2.0]], [[-1.0]]]), torch.tensor([[[2.5]], [[-2.0]], [[1.0]]])
+    qx, qy = torch.tensor([[[1.5]], [[2.0]], [[-1.0]]]), torch.tensor([[[3.0]], [[-2.0]], [[1.0]]])
     tasks, start, lr = Tasks(sx, sy, qx, qy), 0.4, 0.1
+    case = f"theta = {start}, lr = {lr}, " + ", ".join(
+        f"{name} = {field.squeeze(-1).tolist()}"
+        for name, field in zip(tasks._fields, tasks[:4], strict=False)
+    )
     theta = torch.tensor(start, requires_grad=True)
     got = answer(theta, tasks, lr)
     rows = list(zip(sx, sy, qx, qy, strict=True))
@@ -80,44 +107,43 @@ def judge_meta_loss(answer) -> None:
             mean([loss(start, x, y) for _, _, x, y in rows]),
         "You adapted on the query set, on which the task is judged.": mean(peeked),
         "You added the tasks up: take their mean.": sum(after),
-        "This is one task's loss alone: average over all of them.": after[0],
+        "This is the first task's loss alone: average over all of them.": after[0],
         "This is the last task's loss alone: average over all of them.": after[-1],
         "Each task went on from the θ of the one before: all start at the same θ.": mean(carried),
-    })  # fmt: skip
-    if not (isinstance(got, Tensor) and got.requires_grad):
-        raise Mistake("The number is right, but it does not hang on θ: nothing to differentiate.")
-    (derivative,) = torch.autograd.grad(got, theta)
+        "You took one step for all tasks together: each needs a θ_i of its own.":
+            mean([loss(mean(adapted), x, y) for _, _, x, y in rows]),
+    }, case)  # fmt: skip
+    unchanged(theta, start)
     shrink = [1 - lr * float(2 * x.pow(2).mean()) for x, *_ in rows]
     slopes = [slope(t, x, y) for t, (_, _, x, y) in zip(adapted, rows, strict=True)]
     exact = mean([s * k for s, k in zip(slopes, shrink, strict=True)])
-    compare(derivative, exact, "The number is right, but the meta-gradient", {
-        "You detached the inner gradient: this is first-order MAML. Ask autograd.grad for"
-        " create_graph=True.": mean(slopes),
-    })  # fmt: skip
+    what = "The number is right, but the meta-gradient"
+    compare(derivative(got, theta), exact, what, {FIRST_ORDER: mean(slopes)}, case)
 
 
 def judge_reptile(answer) -> None:
-    theta, lr = torch.tensor([1.0, -2.0]), 0.25
-    adapted = torch.tensor([[2.0, 0.0], [4.0, -1.0], [3.0, -5.0]])  # (T, 2)
+    theta, lr = torch.tensor([1.0, -2.0]), 0.2
+    adapted = torch.tensor([[2.0, 0.0], [4.0, -1.0], [3.6, -8.0]])  # (T, 2)
     got = answer(theta.clone(), adapted.clone(), lr)
-    if isinstance(got, Tensor) and got.shape != theta.shape:
-        raise Mistake(
-            f"The new θ should have θ's shape (2,), got {tuple(got.shape)}: average over the"
-            " tasks, the first axis."
-        )
-    if got is None:
-        raise Mistake("Your function returned None: does it end with `return`?")
-    towards = adapted.mean(0) - theta
-    for i in range(2):
-        t, step = float(theta[i]), float(towards[i])
-        compare(got[i], t + lr * step, f"Number {i} of the new θ", {
-            "You moved away from the adapted weights: the step is +(θ_i − θ).": t - lr * step,
-            "You added the tasks up where their mean is meant.": t + 3 * lr * step,
-            "This is the mean of the adapted weights: go only the share outer_lr of the way.":
-                t + step,
-            "You used the last task alone.": t + lr * float(adapted[-1, i] - theta[i]),
-            "This is θ as it came: the step is missing.": t,
-        })  # fmt: skip
+    mean = adapted.mean(0)
+    step = lr * (mean - theta)
+    serial = theta
+    for arrived in adapted:
+        serial = serial + lr * (arrived - serial)
+    case = f"theta = {theta.tolist()}, outer_lr = {lr}, adapted = [[2, 0], [4, -1], [3.6, -8]]"
+    compare(got, theta + step, "The new θ", {
+        "You moved away from the adapted weights: the step is +(θ_i − θ).": theta - step,
+        "You added the tasks up where their mean is meant.": theta + 3 * step,
+        "This is the mean of the adapted weights: go only the share outer_lr of the way.": mean,
+        "The shares are exchanged: outer_lr is that of the adapted weights.":
+            lr * theta + (1 - lr) * mean,
+        "You returned the step alone: add it to θ.": step,
+        "You used the first task alone.": theta + lr * (adapted[0] - theta),
+        "You used the last task alone.": theta + lr * (adapted[-1] - theta),
+        "You moved after every task, from where the last one had led: that is Reptile one task at"
+        " a time. Here all tasks started from θ: one step towards their mean.": serial,
+        "This is θ as it came: the step is missing.": theta,
+    }, case)  # fmt: skip
 
 
 EXERCISES = {

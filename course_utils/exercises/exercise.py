@@ -2,7 +2,7 @@
 
 import functools
 import html
-import importlib
+import importlib.util
 import inspect
 import traceback
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from course_utils.exercises.sandbox import TooSlow, run
 
-
 NO_RETURN = "Your function returned None: does it end with `return`?"
+NOT_SOLVED = "Not solved yet: replace the line that raises, then check again."
 ADVICE = {  # part of an error's text -> what it usually means
     "can't multiply sequence by non-int of type 'float'": (
         "torch.autograd.grad returns a tuple: take the gradient out of it, (gradient,) = ..."
@@ -60,7 +60,8 @@ class Verdict:
         return "✓" if self.passed else "○" if self.unsolved else "✗"
 
     def __repr__(self) -> str:
-        return f"{self.printed}{self.mark} {self.message}"
+        gap = "\n" if self.printed and not self.printed.endswith("\n") else ""
+        return f"{self.printed}{gap}{self.mark} {self.message}"
 
     def _repr_html_(self) -> str:
         color = {"✓": "#009E73", "○": "#888888", "✗": "#D55E00"}[self.mark]
@@ -86,6 +87,7 @@ def find(name: str) -> Exercise:
 def judge(exercise: Exercise, answer: object) -> Verdict:
     """Judge an answer in a process of its own, so that nothing it does can hurt the notebook."""
     raised = []  # what came out of the reader's function, not out of the check
+    routine = inspect.isroutine(answer)
 
     def watched(*arguments, **named):
         try:
@@ -104,21 +106,21 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
         try:
             if answer is None or answer is ...:
                 raise NotImplementedError
-            function = inspect.isroutine(answer)
-            exercise.judge(functools.wraps(answer)(watched) if function else answer)
+            exercise.judge(functools.wraps(answer)(watched) if routine else answer)
         except Mistake as mistake:
             said = str(mistake)
         except NotImplementedError as error:
             if not str(error):  # a bare `raise NotImplementedError`; torch's own have a text
-                return {"passed": False, "message": not_solved(error, answer), "unsolved": True}
+                message = not_solved(error, answer) if error in raised else NOT_SOLVED
+                return {"passed": False, "message": message, "unsolved": True}
             said = where(error, answer)
         except (Exception, SystemExit) as error:
-            if error in raised or isinstance(error, SystemExit):
-                said = where(error, answer)
-            elif not callable(answer):
+            if not callable(answer):
                 said = "Give the check the function itself: its name, without calling it."
-            else:
+            elif routine and isinstance(error, Exception) and error not in raised:
                 said = f"What your function returned could not be checked: {error}"
+            else:
+                said = where(error, answer)
         return {"passed": said is None, "message": said or f"Right: {exercise.title}."}
 
     try:
@@ -127,12 +129,12 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
         return Verdict(False, str(slow), slow.printed)
 
 
-def not_solved(error: NotImplementedError, answer: object) -> str:
+def not_solved(error: NotImplementedError, answer: Callable) -> str:
     """Which function is still a stub: the answer, or one that it calls."""
-    name = traceback.extract_tb(error.__traceback__)[-1].name
-    if name == getattr(answer, "__name__", name):
-        return "Not solved yet: replace the line that raises, then check again."
-    return f"Not solved yet: `{name}`, which your function calls, still raises."
+    stub = traceback.extract_tb(error.__traceback__)[-1].name
+    if stub == answer.__name__:
+        return NOT_SOLVED
+    return f"Not solved yet: `{stub}`, which your function calls, still raises."
 
 
 def where(error: BaseException, answer: object) -> str:
@@ -161,11 +163,14 @@ def compare(
     kind = f"a tensor of shape {tuple(expected.shape)}" if expected.ndim else "a single number"
     if got is None:
         raise Mistake(NO_RETURN)
+    if isinstance(got, (list, tuple)):
+        raise Mistake(f"{what} should be {kind}, got a {type(got).__name__} of length {len(got)}.")
     try:
-        value = (got if isinstance(got, Tensor) else torch.tensor(got)).detach()
-        value = value.reshape(()) if value.numel() == 1 and not expected.ndim else value
+        value = torch.as_tensor(got).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{what} should be {kind}, got {got!r}") from None
+        raise Mistake(f"{what} should be {kind}, got {got!r}.") from None
+    if value.numel() == 1 and not expected.ndim:
+        value = value.reshape(())
     if value.shape != expected.shape:
         more = ": is a mean missing?" if value.ndim > expected.ndim else "."
         raise Mistake(f"{what} should be {kind}, got one of shape {tuple(value.shape)}{more}")

@@ -1,5 +1,6 @@
 """Quizzes: questions kept as JSON, shown by jupyterquiz and as plain text."""
 
+import copy
 import html
 import json
 from pathlib import Path
@@ -7,18 +8,18 @@ from pathlib import Path
 from IPython.display import HTML, display
 
 FOLDER = Path(__file__).parent / "quizzes"
-COLORS = {  # the course's palette, on grounds that white text reads on
+COLORS = {  # the course's palette: white text reads on it, and it reads on either theme's ground
     "--jq-multiple-choice-bg": "#0072B2",
     "--jq-mc-button-bg": "#ffffff",
     "--jq-mc-button-border": "#888888",
     "--jq-mc-button-inset-shadow": "#e0e0e0",
     "--jq-many-choice-bg": "#005780",
     "--jq-numeric-bg": "#004d3a",
-    "--jq-numeric-input-bg": "#dcebe5",
-    "--jq-numeric-input-label": "#333333",
-    "--jq-numeric-input-shadow": "#e0e0e0",
-    "--jq-incorrect-color": "#A84300",
-    "--jq-correct-color": "#00734F",
+    "--jq-numeric-input-bg": "#555555",
+    "--jq-numeric-input-label": "var(--jp-content-font-color1, #333333)",
+    "--jq-numeric-input-shadow": "#888888",
+    "--jq-incorrect-color": "#C85000",
+    "--jq-correct-color": "#008860",
     "--jq-text-color": "#ffffff",
     "--jq-link-color": "#cfe8ff",
 }
@@ -62,8 +63,17 @@ def quiz(chapter: str) -> None:
     from jupyterquiz import display_quiz
 
     questions = load(chapter)
-    display_quiz(questions, colors=COLORS, border_radius=6, max_width=720)
+    display_quiz(marked(questions), colors=COLORS, border_radius=6, max_width=720)
     display(HTML(as_text(questions)))
+
+
+def marked(questions: list[dict]) -> list[dict]:
+    """The same with ✓ or ✗ before each explanation, for eyes that don't tell the colours apart."""
+    marked = copy.deepcopy(questions)
+    for question in marked:
+        for answer in question["answers"]:
+            answer["feedback"] = f"{'✓' if answer.get('correct') else '✗'} {answer['feedback']}"
+    return marked
 
 
 def as_text(questions: list[dict]) -> str:

@@ -47,14 +47,10 @@ class GradientBased(MetaLearner):
         return last
 
     def forward(self, tasks: Tasks) -> Tensor:
-        """The meta-objective (T,); convolutions on a CPU share its tasks out over the cores."""
-        if (
-            self.run is per_task.run_convolution
-            and torch.is_grad_enabled()
-            and torch.get_num_threads() > 1
-            and not tasks.support_x.is_cuda
-        ):
-            return per_task.losses_on_threads(self, tasks)
+        """The meta-objective (T,)."""
+        large = self.run is per_task.run_convolution and not tasks.support_x.is_cuda
+        if large and torch.is_grad_enabled():
+            return per_task.losses_one_by_one(self, tasks)
         return self.objective(tasks)
 
     def objective(self, tasks: Tasks) -> Tensor:

@@ -5,11 +5,7 @@ times faster than a loop. Convolutions on a CPU are best looped over. All else g
 and through the loop where `vmap` can't follow.
 """
 
-import copy
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from threading import Barrier
 
 import torch
 from torch import Tensor, nn
@@ -130,40 +126,31 @@ def holds(network: nn.Module, kind: type) -> bool:
     return any(isinstance(module, kind) for module in network.modules())
 
 
-# --- tasks shared out over threads ---------------------------------------------------------------
+# --- one task's graph at a time ------------------------------------------------------------------
 
 
-def losses_on_threads(learner: nn.Module, tasks: Tasks) -> Tensor:
-    """`learner(tasks)` (T,), its tasks shared out over as many threads as torch may use.
+def losses_one_by_one(learner: nn.Module, tasks: Tasks) -> Tensor:
+    """`learner.objective(tasks)` (T,), taking each task's gradient at once and dropping its graph.
 
-    For a network that is looped over, a second core does more as a second task than as a second
-    thread within one convolution. Each task's gradient is taken at once and its graph dropped.
+    The same numbers with the memory of one task; for convolutions on a CPU, where a batch of graphs
+    is too large to be kept between updates, also the faster way.
     """
-    names, parameters = zip(*learner.named_parameters(), strict=True)
-    return _LossesOnThreads.apply(learner, tasks, names, *parameters)
+    return _OneByOne.apply(learner, tasks, *learner.parameters())
 
 
-class _LossesOnThreads(torch.autograd.Function):
+class _OneByOne(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, learner, tasks, names, *parameters):
-        threads = torch.get_num_threads()
-        shares = torch.arange(len(tasks)).tensor_split(threads)
-
-        def work(share):
-            own = copy.deepcopy(learner)  # functional_call swaps weights in place: one copy each
-            leaves = [p for p in own.parameters() if p.requires_grad]
-            results = []
-            for t in share.tolist():
-                with torch.enable_grad():
-                    loss = own.objective(tasks.part(t, t + 1)).squeeze(0)
-                    gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
-                results.append((loss.detach(), gradients))
-            return results
-
-        results = [r for share in _pool(threads).map(work, shares) for r in share]
+    def forward(ctx, learner, tasks, *parameters):
+        leaves = [p for p in parameters if p.requires_grad]
+        losses, gradients = [], []
+        for t in range(len(tasks)):
+            with torch.enable_grad():
+                loss = learner.objective(tasks.part(t, t + 1)).squeeze(0)
+                gradients.append(torch.autograd.grad(loss, leaves, materialize_grads=True))
+            losses.append(loss.detach())
         ctx.trainable = [p.requires_grad for p in parameters]
-        ctx.save_for_backward(*(torch.stack(g) for g in zip(*(g for _, g in results), strict=True)))
-        return torch.stack([loss for loss, _ in results])
+        ctx.save_for_backward(*(torch.stack(g) for g in zip(*gradients, strict=True)))
+        return torch.stack(losses)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -173,13 +160,4 @@ class _LossesOnThreads(torch.autograd.Function):
             torch.tensordot(weight, next(per_task), 1) if trainable else None
             for trainable in ctx.trainable
         ]
-        return None, None, None, *gradients
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1))
-    everyone = Barrier(threads)
-    list(pool.map(lambda _: everyone.wait(), range(threads)))
-    torch.set_num_threads(threads)  # the workers' setting is not to become everybody's
-    return pool
+        return None, None, *gradients
