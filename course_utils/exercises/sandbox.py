@@ -36,8 +36,12 @@ def run(function: Callable[[], dict], seconds: float) -> dict:
     own libraries don't bear a fork; a GPU in use), here, with an interrupt that a single long call
     into torch delays.
     """
-    forks = hasattr(os, "fork") and sys.platform != "darwin" and not torch.cuda.is_initialized()
-    return (in_child if forks else interrupted)(function, seconds)
+    return (in_child if can_fork() else interrupted)(function, seconds)
+
+
+def can_fork() -> bool:
+    """Whether a reader's code can run in a forked child here."""
+    return hasattr(os, "fork") and sys.platform != "darwin" and not torch.cuda.is_initialized()
 
 
 def in_child(function: Callable[[], dict], seconds: float) -> dict:
