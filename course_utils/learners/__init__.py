@@ -4,6 +4,7 @@ from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FineTune, FromScratch
 from course_utils.learners.bayes import BayesOptimalSinusoid
 from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
+from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 
 __all__ = [
     "ANIL",
@@ -12,8 +13,11 @@ __all__ = [
     "BayesOptimalSinusoid",
     "FineTune",
     "FromScratch",
+    "FromScratchAdam",
     "MetaLearner",
     "MetaSGD",
+    "NearestPoint",
     "Predictor",
     "Reptile",
+    "WithAdam",
 ]
