@@ -132,3 +132,20 @@ def open_notebook(lab, new_page):
         return page
 
     return open_one
+
+
+@pytest.fixture
+def still_box():
+    """Where an element is on the screen, once it has come to rest: pages shift while they fill."""
+
+    def box_of(locator, seconds: float = 20) -> dict:
+        deadline, box = time.monotonic() + seconds, None
+        while time.monotonic() < deadline:
+            locator.scroll_into_view_if_needed()
+            before, box = box, locator.bounding_box()
+            if box is not None and box == before:
+                return box
+            locator.page.wait_for_timeout(200)
+        raise AssertionError(f"still moving after {seconds} s: {locator}")
+
+    return box_of

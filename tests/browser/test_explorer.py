@@ -57,7 +57,7 @@ def handle_of(page, label: str):
     return page.locator(".widget-inline-hbox", has_text=label).locator(".noUi-handle")
 
 
-def test_the_explorer_by_mouse_and_keyboard(open_notebook):
+def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
     page = open_notebook("00_start_here.ipynb")
     page.locator(".course-explorer").wait_for()
     page.locator(".course-errors").scroll_into_view_if_needed()
@@ -74,7 +74,7 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook):
     assert maml_error(page) == python_error(start, 3, truth)
 
     # the mouse moves a slider to its end
-    before, box = source(page), handle.bounding_box()
+    before, box = source(page), still_box(handle)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + 400, box["y"] + box["height"] / 2, steps=8)
@@ -84,7 +84,7 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook):
     assert maml_error(page) == python_error(start, 10, truth)
 
     # a click places a point; errors are then on the reader's own points
-    before, board = source(page), page.locator(".course-board img").bounding_box()
+    before, board = source(page), still_box(page.locator(".course-board img"))
     place = (board["x"] + 0.30 * board["width"], board["y"] + 0.30 * board["height"])
     page.mouse.click(*place)
     wait_for_caption(page, "on your points")

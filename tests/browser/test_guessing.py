@@ -35,11 +35,10 @@ def as_shown(misses: list[float]) -> list[str]:
     return [f"{miss:.2f}" for miss in misses]
 
 
-def test_two_rounds_by_mouse_and_keyboard(open_notebook):
+def test_two_rounds_by_mouse_and_keyboard(open_notebook, still_box):
     page = open_notebook("01_background.ipynb")
     target = page.locator(".game .widget-slider", has_text="A:").locator(".noUi-target")
-    target.scroll_into_view_if_needed()
-    box, before = target.bounding_box(), picture(page)
+    before, box = picture(page), still_box(target)
     page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)  # by mouse
     changed(page, before)
     before = picture(page)
