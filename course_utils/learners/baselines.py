@@ -18,7 +18,7 @@ class FineTune(GradientBased):
     at test time only: choose them on validation tasks with `training.select`.
     """
 
-    def objective(self, tasks: Tasks) -> Tensor:
+    def forward(self, tasks: Tasks) -> Tensor:
         """The loss of one network, unadapted, on support and query together: (T,)."""
         x = torch.cat([tasks.support_x, tasks.query_x], 1)  # (T, S + Q, *x)
         y = torch.cat([tasks.support_y, tasks.query_y], 1)
@@ -54,5 +54,5 @@ class FromScratch(GradientBased):
             for name, p in self.adaptable().items()
         }
 
-    def objective(self, tasks: Tasks) -> Tensor:
+    def forward(self, tasks: Tasks) -> Tensor:
         raise TypeError("FromScratch has nothing to meta-learn: test it, don't train it")

@@ -46,16 +46,22 @@ class GradientBased(MetaLearner):
         *_, last = self._inner_loop(support_x, support_y, steps)
         return last
 
-    def forward(self, tasks: Tasks) -> Tensor:
-        """The meta-objective (T,)."""
-        large = self.run is per_task.run_convolution and not tasks.support_x.is_cuda
-        if large and torch.is_grad_enabled():
-            return per_task.losses_one_by_one(self, tasks)
-        return self.objective(tasks)
+    def outer_step(self, tasks: Tasks, optimizer: torch.optim.Optimizer) -> Tensor:
+        """One step of the outer loop.
 
-    def objective(self, tasks: Tasks) -> Tensor:
-        """The loss on the query set after adapting to the support set: (T,)."""
-        return super().forward(tasks)
+        Convolutions on a CPU take one task's graph at a time, the gradients adding up: a graph of
+        all tasks is too large for memory to be kept from step to step.
+        """
+        if self.run is not per_task.run_convolution or tasks.support_x.is_cuda:
+            return super().outer_step(tasks, optimizer)
+        optimizer.zero_grad()
+        losses = []
+        for t in range(len(tasks)):
+            loss = self(tasks.part(t, t + 1)).squeeze(0)
+            (loss / len(tasks)).backward()
+            losses.append(loss.detach())
+        optimizer.step()
+        return torch.stack(losses)
 
     def trajectory(
         self, support_x: Tensor, support_y: Tensor, steps: int | None = None
@@ -144,7 +150,7 @@ class Reptile(GradientBased):
 
     first_order = True
 
-    def objective(self, tasks: Tasks) -> Tensor:
+    def forward(self, tasks: Tasks) -> Tensor:
         x = torch.cat([tasks.support_x, tasks.query_x], 1)  # (T, S + Q, *x)
         y = torch.cat([tasks.support_y, tasks.query_y], 1)
         arrived = self.adapt(x, y).parameters

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from course_utils.tasks.base import Tasks
-
 Parameters = dict[str, Tensor]  # name -> (T, *shape)
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Identity)
@@ -82,7 +80,7 @@ def run_loop(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     return torch.stack(outputs)
 
 
-def call(network: nn.Module, parameters: Parameters, x: Tensor | Tasks) -> Tensor:
+def call(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     """`network(x)` with these weights in place of its own, wherever it uses them."""
     places = places_of(network)
     swapped = {place: parameters[name] for place, name in places.items() if name in parameters}
@@ -124,40 +122,3 @@ def is_dense(network: nn.Module) -> bool:
 def holds(network: nn.Module, kind: type) -> bool:
     """Whether any module of `network` is of this kind."""
     return any(isinstance(module, kind) for module in network.modules())
-
-
-# --- one task's graph at a time ------------------------------------------------------------------
-
-
-def losses_one_by_one(learner: nn.Module, tasks: Tasks) -> Tensor:
-    """`learner.objective(tasks)` (T,), taking each task's gradient at once and dropping its graph.
-
-    The same numbers with the memory of one task; for convolutions on a CPU, where a batch of graphs
-    is too large to be kept between updates, also the faster way.
-    """
-    return _OneByOne.apply(learner, tasks, *learner.parameters())
-
-
-class _OneByOne(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, learner, tasks, *parameters):
-        leaves = [p for p in parameters if p.requires_grad]
-        losses, gradients = [], []
-        for t in range(len(tasks)):
-            with torch.enable_grad():
-                loss = learner.objective(tasks.part(t, t + 1)).squeeze(0)
-                gradients.append(torch.autograd.grad(loss, leaves, materialize_grads=True))
-            losses.append(loss.detach())
-        ctx.trainable = [p.requires_grad for p in parameters]
-        ctx.save_for_backward(*(torch.stack(g) for g in zip(*gradients, strict=True)))
-        return torch.stack(losses)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, weight):  # weight (T,): what each task's loss counts
-        per_task = iter(ctx.saved_tensors)  # (T, *shape) for each trainable parameter
-        gradients = [
-            torch.tensordot(weight, next(per_task), 1) if trainable else None
-            for trainable in ctx.trainable
-        ]
-        return None, None, *gradients

@@ -45,7 +45,7 @@ class WithAdam(GradientBased):
         super().__init__(network, inner_lr, inner_steps)
         self.weight_decay = weight_decay
 
-    def objective(self, tasks: Tasks) -> Tensor:
+    def forward(self, tasks: Tasks) -> Tensor:
         raise TypeError(f"{type(self).__name__} has nothing to meta-learn: test it, don't train it")
 
     def trajectory(
