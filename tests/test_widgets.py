@@ -1,17 +1,20 @@
 """The explorer shows what Python computes, takes any learner, and survives extremes."""
 
 import copy
+import io
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from course_utils import checkpoints, plots
-from course_utils.learners import MAML, FromScratch, MetaLearner
+from course_utils.learners import MAML, BayesOptimalSinusoid, FromScratch, MetaLearner
 from course_utils.networks import MLP
-from course_utils.tasks import sinusoid
+from course_utils.tasks import Sinusoids, sinusoid
 from course_utils.widgets import adaptation
+from course_utils.widgets.curves import looks
 
 X = torch.linspace(-5, 5, 201)
 
@@ -88,6 +91,23 @@ def test_extreme_values_never_break_it(explorer, setting):
         assert shown(explorer)["MAML"] == "diverged"
 
 
+def test_beyond_all_bounds(explorer):
+    explorer.typed.value = "0 1e300; 1e39 -1"
+    assert explorer.board.points == [[0.0, 1e4], [1e4, -1.0]]
+    explorer.clear.click()
+    assert explorer.board.limits == [-5, 5, -6, 6]
+
+
+def test_the_axes_stay_while_a_point_is_dragged_along_their_edge(explorer):
+    explorer.amplitude.value = 10.0
+    assert explorer.board.limits[3] == 12
+    for y in (12.0, 11.9, 6.0, 3.0):
+        explorer.board.points = [[0.0, y]]
+        assert explorer.board.limits[3] == 12
+    explorer.typed.value = "0 3"
+    assert explorer.board.limits[3] == 6
+
+
 def test_far_points_and_more_points_than_fit(explorer):
     explorer.board.points = [[0.0, 1e4], [1.0, -1e4]]
     assert explorer.board.limits[3] > 1e4
@@ -118,23 +138,97 @@ class Broken(MetaLearner):
         raise RuntimeError("no <idea>")
 
 
+class ByHand(MetaLearner):
+    """A reader's own: one gradient step on a slope, with a rate that is itself learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.zeros(()))
+        self.inner_lr = torch.nn.Parameter(torch.tensor(0.1))
+
+    def adapt(self, support_x, support_y):
+        loss = (self.slope * support_x - support_y).pow(2).mean()
+        (gradient,) = torch.autograd.grad(loss, self.slope, create_graph=True)
+        slope = self.slope - self.inner_lr * gradient
+        return lambda x: slope * x
+
+
+class WrongShape(MetaLearner):
+    def adapt(self, support_x, support_y):
+        return lambda x: x[:, :3]
+
+
+class TooFewSteps(Mean):
+    def trajectory(self, support_x, support_y, steps):
+        return [self.adapt(support_x, support_y)] * 3
+
+
 def test_any_learner_that_adapts_and_predicts_will_do():
-    explorer = adaptation.explorer({"mean": Mean(), "broken": Broken(), "new": MAML(MLP(1, 8, 1))})
+    explorer = adaptation.explorer({"mean": Mean(), "own": ByHand(), "new": MAML(MLP(1, 8, 1))})
     cells = shown(explorer)
-    y = np.array(explorer.board.points)[:, 1]
+    x, y = np.array(explorer.board.points).T
     truth = sinusoid(X, 3.0, 1.0).numpy()
     assert cells["mean"] == f"{((truth - y.mean()) ** 2).mean():.3f}"
-    assert cells["broken"] == "RuntimeError: no &lt;idea&gt;"
+    slope = 0.1 * 2 * (x * y).mean()
+    assert cells["own"] == f"{((truth - slope * X.numpy()) ** 2).mean():.3f}"
     assert float(cells["new"]) > 0
+
+
+def test_a_learner_in_trouble_says_so_in_its_row_and_the_others_go_on():
+    learners = {"broken": Broken(), "shape": WrongShape(), "few": TooFewSteps(), "mean": Mean()}
+    explorer = adaptation.explorer(learners)
+    explorer.step.value = 10
+    cells = shown(explorer)
+    assert cells["broken"] == "RuntimeError: no &lt;idea&gt;"
+    assert "must have shape (1, 402, 1), got (1, 3, 1)" in cells["shape"]
+    assert "must give 11 predictors, got 3" in cells["few"]
+    assert float(cells["mean"]) > 0
+
+
+def test_the_bayes_optimum_keeps_its_own_prior_and_is_told_the_noise():
+    explorer = adaptation.explorer(
+        {"tall": BayesOptimalSinusoid(Sinusoids(amplitude=(8.0, 9.0)))}, noise=0.3, shots=2
+    )
+    told = BayesOptimalSinusoid(Sinusoids(amplitude=(8.0, 9.0), noise=0.3))
+    points = torch.tensor(explorer.board.points).view(1, -1, 2)
+    expected = told.adapt(points[..., :1], points[..., 1:])(X.view(1, -1, 1)).flatten()
+    np.testing.assert_allclose(explorer.view.paths["tall"][0], expected, atol=1e-5)
+
+
+def test_two_learners_of_one_kind_can_be_told_apart():
+    kinds = {"MAML": MAML(MLP(1, 1)), "twin": MAML(MLP(1, 1)), "a": Mean(), "b": Mean()}
+    found = looks(kinds)
+    assert found["MAML"]["color"] == plots.BLUE
+    assert len({(look["color"], str(look["linestyle"])) for look in found.values()}) == 4
+
+
+def test_the_explorer_starts_where_it_is_told():
+    explorer = adaptation.explorer({"mean": Mean()}, amplitude=8.0, step=10, seed=3)
+    assert explorer.board.points == adaptation.draw_points(8.0, 1.0, 5, 0.0, seed=3)
+    assert "after 10 steps" in explorer.errors.value
+
+
+def test_what_moves_is_redrawn_over_the_rest_as_a_whole_drawing_would_be(explorer):
+    explorer.amplitude.value, explorer.step.value = 4.0, 3
+    quick = np.asarray(Image.open(io.BytesIO(explorer.board.image))).astype(int)
+    for artist in explorer.view.moving:
+        artist.set_animated(False)
+    explorer.view.figure.canvas.draw()
+    whole = np.asarray(explorer.view.figure.canvas.buffer_rgba())[..., :3].astype(int)
+    assert (np.abs(quick - whole).max(-1) > 40).mean() < 0.002  # curves over spines and ticks
 
 
 def test_the_static_twin_is_the_same_picture(learners):
     explorer = adaptation.Explorer(learners)
     explorer.step.value = 5
     figure = adaptation.picture(learners, step=5)
-    twin = figure.axes[0].get_lines()
-    for mine, theirs in zip(explorer.view.main.get_lines(), twin, strict=True):
-        np.testing.assert_allclose(mine.get_ydata(), theirs.get_ydata(), rtol=1e-6)
+    for mine, theirs in zip((explorer.view.main, explorer.view.side), figure.axes, strict=True):
+        twins = {line.get_label(): line for line in theirs.get_lines()}
+        for line in mine.get_lines():  # all but the points, which the board shows
+            np.testing.assert_allclose(
+                line.get_ydata(), twins[line.get_label()].get_ydata(), rtol=1e-6
+            )
+    assert len(figure.axes[0].get_lines()) == len(explorer.view.main.get_lines()) + 1
     assert figure.axes[0].get_xlabel() == "x" and figure.axes[1].get_xlabel() == "gradient steps"
 
 

@@ -1,13 +1,10 @@
 """The adaptation explorer: watch several learners adapt to the same points, side by side."""
 
-import copy
-import html
+from collections.abc import Mapping
 
 import ipywidgets as widgets
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from course_utils import checkpoints, plots
@@ -15,11 +12,10 @@ from course_utils.learners import BayesOptimalSinusoid, FromScratch, MetaLearner
 from course_utils.networks import MLP
 from course_utils.tasks import Sinusoids, sinusoid
 from course_utils.widgets.board import Board
+from course_utils.widgets.curves import GRID, STEPS, View
 
-STEPS = 10
 MOST_POINTS = 40
-GRID = torch.linspace(-5, 5, 201)
-HUGE = 1e6  # a curve beyond this has diverged
+FARTHEST = 1e4  # coordinates beyond are cut off
 
 
 def default_learners() -> dict[str, MetaLearner]:
@@ -34,7 +30,7 @@ def default_learners() -> dict[str, MetaLearner]:
 
 
 def picture(
-    learners: dict[str, MetaLearner] | None = None,
+    learners: Mapping[str, MetaLearner] | None = None,
     amplitude: float = 3.0,
     phase: float = 1.0,
     shots: int = 5,
@@ -48,12 +44,17 @@ def picture(
     view = View(learners or default_learners(), dpi=100)
     view.adapt(points, rate, noise, sinusoid(GRID, amplitude, phase))
     view.draw(step)
+    x, y = torch.tensor(points).view(-1, 2).T
+    view.main.plot(x, y, "o", color="black", ms=9, mec="white", zorder=5)
     return view.figure
 
 
-def explorer(learners: dict[str, MetaLearner] | None = None) -> "Explorer":
-    """The widget; `learners` maps a label to anything that adapts and predicts."""
-    return Explorer(learners or default_learners())
+def explorer(learners: Mapping[str, MetaLearner] | None = None, **setting: float) -> "Explorer":
+    """The widget; `learners` maps a label to anything that adapts and predicts.
+
+    `setting` is where it starts: amplitude, phase, shots, noise, rate, step, seed.
+    """
+    return Explorer(learners or default_learners(), **setting)
 
 
 def draw_points(
@@ -66,149 +67,37 @@ def draw_points(
     return torch.stack([x, y], 1)[:shots].tolist()
 
 
-def curves(
-    learner: MetaLearner, points: list[list[float]], x: torch.Tensor, rate: float, noise: float
-) -> np.ndarray:
-    """Predictions at x (n,) after each step: (STEPS + 1, n), or (1, n) for a learner without steps.
-
-    Gradient-based learners take inner rate `rate`; the Bayes optimum is told the noise.
-    """
-    if isinstance(learner, BayesOptimalSinusoid):
-        learner = BayesOptimalSinusoid(Sinusoids(noise=noise))
-    elif hasattr(learner, "inner_lr"):
-        learner = copy.copy(learner)
-        learner.inner_lr = rate
-    support = torch.tensor(points, dtype=torch.float32).view(1, -1, 2)  # (1, S, 2)
-    support_x, support_y = support[..., :1], support[..., 1:]
-    with torch.no_grad():
-        if hasattr(learner, "trajectory"):
-            predictors = learner.trajectory(support_x, support_y, STEPS)
-        else:
-            predictors = [learner.adapt(support_x, support_y)]
-        return np.stack([predict(x.view(1, -1, 1)).flatten().numpy() for predict in predictors])
-
-
-class View:
-    """The figure, kept open and redrawn: curves on the left, error over steps on the right."""
-
-    def __init__(self, learners: dict[str, MetaLearner], dpi: int = 96):
-        self.learners = learners
-        self.figure = plt.figure(figsize=(9.2, 4.2), dpi=dpi, facecolor="white")
-        plt.close(self.figure)  # ours to show, not pyplot's
-        FigureCanvasAgg(self.figure)
-        self.main = self.figure.add_axes((0.06, 0.13, 0.55, 0.72))
-        self.side = self.figure.add_axes((0.70, 0.13, 0.28, 0.72))
-        self.main.set(xlabel="x", ylabel="y", xlim=(-5, 5))
-        self.side.set(xlabel="gradient steps", xlim=(-0.3, STEPS + 0.3), yscale="log")
-        for ax in (self.main, self.side):
-            ax.spines[["top", "right"]].set_visible(False)
-        (self.truth,) = self.main.plot([], [], color="#cccccc", lw=6, label="true curve")
-        (self.dots,) = self.main.plot([], [], "o", color="black", ms=9, mec="white", zorder=5)
-        self.lines, self.errors_drawn = {}, {}
-        for label, learner in learners.items():
-            look = {**plots.style(learner), "label": label, "lw": 2.2}
-            (self.lines[label],) = self.main.plot([], [], **look)
-            (self.errors_drawn[label],) = self.side.plot([], [], **look)
-        self.now = self.side.axvline(0, color="#cccccc", lw=1, zorder=0)
-        self.figure.legend(
-            handles=[self.truth, *self.lines.values()],
-            loc="upper center",
-            ncols=len(learners) + 1,
-            frameon=False,
-            fontsize=9,
-            handlelength=3,
-        )
-
-    def adapt(self, points: list, rate: float, noise: float, truth: torch.Tensor | None) -> None:
-        """Have every learner adapt; errors are to `truth`, or on the points where it is None."""
-        self.points, self.known = points, truth is not None
-        self.trouble: dict[str, str] = {}
-        self.paths: dict[str, np.ndarray] = {}  # (steps + 1, grid)
-        self.errors: dict[str, np.ndarray] = {}  # (steps + 1,)
-        own = torch.tensor(points, dtype=torch.float32).view(-1, 2)
-        x, y = (GRID, truth) if self.known else own.T
-        for label, learner in self.learners.items():
-            try:
-                both = curves(learner, points, torch.cat([GRID, x]), rate, noise)
-            except Exception as error:  # one learner's trouble leaves the others to go on
-                self.trouble[label] = f"{type(error).__name__}: {error}"
-                both = np.full((1, len(GRID) + len(x)), np.nan)
-            both = np.where(np.abs(both) < HUGE, both, np.nan).repeat(
-                1 if len(both) > 1 else STEPS + 1, axis=0
-            )
-            self.paths[label] = both[:, : len(GRID)]
-            difference = both[:, len(GRID) :] - y.numpy()
-            self.errors[label] = (difference**2).mean(1) if len(x) else np.full(STEPS + 1, np.nan)
-        self.truth.set_data(GRID, truth if self.known else np.full(len(GRID), np.nan))
-        self.dots.set_data(own[:, 0], own[:, 1])
-        reach = max([5.5, *own[:, 1].abs().tolist(), *(truth.abs().tolist() if self.known else [])])
-        self.main.set_ylim(-1.1 * reach, 1.1 * reach)
-        self.side.set_ylabel(f"mean squared error {self.against}")
-        for label, line in self.errors_drawn.items():
-            line.set_data(range(STEPS + 1), np.maximum(self.errors[label], 1e-4))
-        finite = [e for errors in self.errors.values() for e in errors if np.isfinite(e)]
-        self.side.set_ylim(1e-4 * 0.7, 2 * max([1.0, *finite]))
-
-    @property
-    def against(self) -> str:
-        """What the errors are measured against."""
-        return "to the true curve" if self.known else "on your points"
-
-    def draw(self, step: int) -> None:
-        """Show the curves after `step` gradient steps."""
-        for label, line in self.lines.items():
-            line.set_data(GRID, self.paths[label][step])
-        self.now.set_xdata([step, step])
-
-    def table(self, step: int) -> str:
-        """The errors after `step` steps as an HTML table, to three digits."""
-        heads, cells = "", ""
-        for label, learner in self.learners.items():
-            mark = f'<span style="color:{plots.style(learner)["color"]}">&#9644;</span>'
-            value = self.trouble.get(label) or written(self.errors[label][step], bool(self.points))
-            heads += f'<th style="padding-right:1.5em">{mark} {html.escape(label)}</th>'
-            cells += f'<td class="course-error">{html.escape(value)}</td>'
-        caption = f"mean squared error {self.against}, after {step} steps"
-        style = "line-height:1.5;text-align:left"
-        return (
-            f'<table class="course-errors" style="{style}"><caption style="text-align:left">'
-            f"{caption}</caption><tr>{heads}</tr><tr>{cells}</tr></table>"
-        )
-
-
-def written(error: float, points: bool = True) -> str:
-    """An error as the table shows it."""
-    if np.isfinite(error):
-        return f"{error:.3f}" if error < 100 else f"{error:.3g}"
-    return "diverged" if points else "no points"
-
-
 class Explorer(widgets.VBox):
     """Sliders, a board with the points, and the table of errors."""
 
-    def __init__(self, learners: dict[str, MetaLearner]):
-        self.view = View(learners)
-        self.seed = 0
+    def __init__(
+        self,
+        learners: Mapping[str, MetaLearner],
+        amplitude: float = 3.0,
+        phase: float = 1.0,
+        shots: int = 5,
+        noise: float = 0.0,
+        rate: float = 0.01,
+        step: int = 0,
+        seed: int = 0,
+    ):
+        self.view, self.seed = View(learners), seed
         self.following = False  # True while the program, not the reader, moves points
         wide = {"style": {"description_width": "105px"}, "layout": {"width": "330px"}}
-        self.amplitude = widgets.FloatSlider(
-            3, min=0, max=10, step=0.1, description="amplitude", **wide
+
+        def slider(kind, value, low, high, name, **more):
+            return kind(value, min=low, max=high, description=name, **more, **wide)
+
+        tenths = {"step": 0.1}
+        self.amplitude = slider(widgets.FloatSlider, amplitude, 0, 10, "amplitude", **tenths)
+        self.phase = slider(widgets.FloatSlider, phase, 0, 6.2, "phase", **tenths)
+        self.shots = slider(widgets.IntSlider, shots, 0, MOST_POINTS, "shots")
+        self.noise = slider(widgets.FloatSlider, noise, 0, 2, "noise", **tenths)
+        self.rate = slider(
+            widgets.FloatLogSlider, rate, -4, 1, "inner rate α", readout_format=".4f", **tenths
         )
-        self.phase = widgets.FloatSlider(1, min=0, max=6.2, step=0.1, description="phase", **wide)
-        self.shots = widgets.IntSlider(5, min=0, max=MOST_POINTS, description="shots", **wide)
-        self.noise = widgets.FloatSlider(0, min=0, max=2, step=0.1, description="noise", **wide)
-        self.rate = widgets.FloatLogSlider(
-            0.01,
-            base=10,
-            min=-4,
-            max=1,
-            step=0.1,
-            description="inner rate α",
-            readout_format=".4f",
-            **wide,
-        )
-        self.step = widgets.IntSlider(0, min=0, max=STEPS, description="gradient steps", **wide)
-        self.play = widgets.Play(min=0, max=STEPS, interval=600, layout={"width": "auto"})
+        self.step = slider(widgets.IntSlider, step, 0, STEPS, "gradient steps")
+        self.play = widgets.Play(step, min=0, max=STEPS, interval=600, layout={"width": "auto"})
         widgets.jslink((self.play, "value"), (self.step, "value"))
         self.again = widgets.Button(description="new points", layout={"width": "105px"})
         self.clear = widgets.Button(description="no points", layout={"width": "105px"})
@@ -220,23 +109,17 @@ class Explorer(widgets.VBox):
         )
         self.board = Board(label="Curves of the learners; click to add a point, drag to move it")
         self.errors = widgets.HTML()
-        for slider in (self.amplitude, self.phase, self.shots, self.noise):
-            slider.observe(self._deal, "value")
+        for control in (self.amplitude, self.phase, self.shots, self.noise):
+            control.observe(self._deal, "value")
         self.rate.observe(self._adapt, "value")
         self.step.observe(self._draw, "value")
         self.board.observe(self._moved, "points")
         self.typed.observe(self._read, "value")
         self.again.on_click(self._another)
         self.clear.on_click(lambda _: self._take([]))
+        buttons = widgets.HBox([self.play, self.again, self.clear])
         left = widgets.VBox([self.amplitude, self.phase, self.shots, self.noise])
-        right = widgets.VBox(
-            [
-                self.rate,
-                widgets.HBox([self.step]),
-                widgets.HBox([self.play, self.again, self.clear]),
-                self.typed,
-            ]
-        )
+        right = widgets.VBox([self.rate, self.step, buttons, self.typed])
         super().__init__(
             [widgets.HBox([left, right], layout={"flex_flow": "row wrap"}), self.board, self.errors]
         )
@@ -257,11 +140,12 @@ class Explorer(widgets.VBox):
         self.seed += 1
         self._deal()
 
-    def _take(self, points: list) -> None:
+    def _take(self, points: list, dragged: bool = False) -> None:
         """The reader's own points, on whatever curve."""
-        self._set([[float(x), float(y)] for x, y in points[:MOST_POINTS]])
+        inside = np.clip(np.array(points[:MOST_POINTS], float), -FARTHEST, FARTHEST)
+        self._set(inside.tolist())
         self.on_sine = False
-        self._adapt()
+        self._adapt(dragged=dragged)
 
     def _set(self, points: list) -> None:
         self.following = True
@@ -271,7 +155,7 @@ class Explorer(widgets.VBox):
 
     def _moved(self, change) -> None:
         if not self.following:
-            self._take(change["new"])
+            self._take(change["new"], dragged=True)
 
     def _read(self, change) -> None:
         if self.following:
@@ -287,12 +171,15 @@ class Explorer(widgets.VBox):
             return
         self._take(rows)
 
-    def _adapt(self, _=None) -> None:
+    def _adapt(self, _=None, dragged: bool = False) -> None:
         truth = sinusoid(GRID, self.amplitude.value, self.phase.value) if self.on_sine else None
-        self.view.adapt(self.board.points, self.rate.value, self.noise.value, truth)
-        self._draw()
+        self.view.adapt(self.board.points, self.rate.value, self.noise.value, truth, dragged)
+        self._show(self.view.still)
 
-    def _draw(self, _=None) -> None:
+    def _draw(self, _) -> None:
+        self._show(still=True)
+
+    def _show(self, still: bool) -> None:
         self.view.draw(self.step.value)
-        self.board.show(self.view.figure, self.view.main)
+        self.board.show(self.view.figure, self.view.main, self.view.moving, still)
         self.errors.value = self.view.table(self.step.value)

@@ -68,13 +68,14 @@ function render({ model, el }) {
   };
 
   const place = () => {
-    const points = model.get("points");
+    const points = model.get("points"), [left, top, w, h] = model.get("box");
+    const within = (t, from, size) => Math.min(from + size, Math.max(from, t)); // far points wait at the edge
     while (handles.length < points.length) newHandle();
     while (handles.length > points.length) handles.pop().remove();
     points.forEach((point, i) => {
       const [u, v] = toShare(point);
-      handles[i].style.left = `${100 * u}%`;
-      handles[i].style.top = `${100 * v}%`;
+      handles[i].style.left = `${100 * within(u, left, w)}%`;
+      handles[i].style.top = `${100 * within(v, top, h)}%`;
       handles[i].ariaLabel = `point ${i + 1}: x ${point[0].toFixed(2)}, y ${point[1].toFixed(2)}; `
         + "arrow keys move it, Delete removes it";
     });
