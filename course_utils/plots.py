@@ -19,6 +19,9 @@ STYLES = {  # learner -> colour, line style
     "FineTune": (ORANGE, "--"),
     "FromScratch": (GREY, ":"),
     "FromScratchAdam": (GREY, ":"),
+    "ProtoNet": (BLUE, "-"),
+    "MatchingNet": (PINK, (0, (5, 1))),
+    "RelationNet": (GREEN, "-."),
     "NearestPoint": (GREEN, (0, (4, 2, 1, 2))),
     "BayesOptimalSinusoid": (BLACK, (0, (1, 1))),
 }

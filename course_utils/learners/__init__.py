@@ -4,6 +4,7 @@ from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FineTune, FromScratch
 from course_utils.learners.bayes import BayesOptimalSinusoid
 from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
+from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
 from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 
 __all__ = [
@@ -14,10 +15,14 @@ __all__ = [
     "FineTune",
     "FromScratch",
     "FromScratchAdam",
+    "FullContext",
+    "MatchingNet",
     "MetaLearner",
     "MetaSGD",
     "NearestPoint",
     "Predictor",
+    "ProtoNet",
+    "RelationNet",
     "Reptile",
     "WithAdam",
 ]
