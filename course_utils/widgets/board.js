@@ -33,6 +33,7 @@ function render({ model, el }) {
   const set = (points) => { model.set("points", points); model.save_changes(); place(); };
   const move = (i, to) => set(model.get("points").map((p, j) => (j === i ? to : p)));
   const remove = (i) => {
+    if (!model.get("growing")) return;
     set(model.get("points").filter((_, j) => j !== i));
     (handles[Math.min(i, handles.length - 1)] ?? board).focus();
   };
@@ -76,8 +77,11 @@ function render({ model, el }) {
       const [u, v] = toShare(point);
       handles[i].style.left = `${100 * within(u, left, w)}%`;
       handles[i].style.top = `${100 * within(v, top, h)}%`;
-      handles[i].ariaLabel = `point ${i + 1}: x ${point[0].toFixed(2)}, y ${point[1].toFixed(2)}; `
-        + "arrow keys move it, Delete removes it";
+      const name = model.get("names")[i];
+      handles[i].textContent = name ?? "";
+      handles[i].style.background = model.get("colors")[i] ?? "";
+      handles[i].ariaLabel = `${name ?? `point ${i + 1}`}: x ${point[0].toFixed(2)}, y ${point[1].toFixed(2)}; `
+        + `arrow keys move it${model.get("growing") ? ", Delete removes it" : ""}`;
     });
   };
 

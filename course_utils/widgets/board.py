@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 class Board(anywidget.AnyWidget):
     """Shows a picture and, over one of its axes, points in data coordinates.
 
-    `points` is a list of [x, y], changed from either side. A click on the axes adds a point (if
-    `growing`), dragging or the arrow keys move it, a double click or Delete removes it.
+    `points` is a list of [x, y], changed from either side. Dragging or the arrow keys move one. If
+    `growing`, a click on the axes adds a point, a double click or Delete removes it.
     """
 
     _esm = HERE / "board.js"
@@ -29,6 +29,8 @@ class Board(anywidget.AnyWidget):
     limits = traitlets.List([0.0, 1.0, 0.0, 1.0]).tag(sync=True)  # x from, to; y from, to
     box = traitlets.List([0.0, 0.0, 1.0, 1.0]).tag(sync=True)  # left, top, width, height: shares
     growing = traitlets.Bool(True).tag(sync=True)
+    names = traitlets.List().tag(sync=True)  # a letter on each point; none: "point 1", ...
+    colors = traitlets.List().tag(sync=True)  # of each point, for CSS; none: black
     label = traitlets.Unicode("").tag(sync=True)
     ground = None  # the picture without what moves
 
