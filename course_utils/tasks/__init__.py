@@ -1,6 +1,8 @@
 """What is learned from: batches of tasks and the task families that deal them."""
 
 from course_utils.tasks.base import Tasks, TaskSet
+from course_utils.tasks.characters import Characters
+from course_utils.tasks.languages import Sentences, Snippets
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
-__all__ = ["Sinusoids", "TaskSet", "Tasks", "sinusoid"]
+__all__ = ["Characters", "Sentences", "Sinusoids", "Snippets", "TaskSet", "Tasks", "sinusoid"]
