@@ -22,6 +22,9 @@ STYLES = {  # learner -> colour, line style
     "ProtoNet": (BLUE, "-"),
     "MatchingNet": (PINK, (0, (5, 1))),
     "RelationNet": (GREEN, "-."),
+    "NearestCentroid": (ORANGE, "--"),
+    "LinearHead": (RED, (0, (3, 1, 1, 1))),
+    "pixels": (GREY, ":"),
     "NearestPoint": (GREEN, (0, (4, 2, 1, 2))),
     "BayesOptimalSinusoid": (BLACK, (0, (1, 1))),
 }
@@ -30,6 +33,9 @@ LABELS = {
     "FineTune": "joint training + fine-tuning",
     "FromScratch": "from scratch",
     "FromScratchAdam": "from scratch",
+    "NearestCentroid": "classifier + nearest centroid",
+    "LinearHead": "classifier + linear head",
+    "pixels": "nearest centroid on pixels",
     "NearestPoint": "nearest point",
     "BayesOptimalSinusoid": "Bayes optimum",
 }

@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import checkpoints
-from course_utils.learners import FullContext, MatchingNet, ProtoNet, RelationNet
+from course_utils.learners import (
+    FullContext,
+    LinearHead,
+    MatchingNet,
+    NearestCentroid,
+    ProtoNet,
+    RelationNet,
+)
 from course_utils.learners.metric import cosine, one_hot, prototypes, squared_distance
 from course_utils.networks import MLP, Conv4
 from course_utils.tasks import Tasks, TaskSet
+from course_utils.tasks.all_classes import AllClasses
+from course_utils.tasks.characters import Characters
 from course_utils.training import test as evaluate
 from course_utils.training import train
 
@@ -69,10 +78,14 @@ LEARNERS = {
     "RelationNet": lambda e, **k: RelationNet(e, relation(maps=False), **k),
     "RelationNet on maps": lambda e, **k: RelationNet(e[:3], relation(maps=True), **k),
 }
+PRETRAINED = {  # these know no transduction
+    "NearestCentroid": lambda e: NearestCentroid(e, MLP(12, 9)),
+    "LinearHead": lambda e: LinearHead(e, MLP(12, 9), inner_lr=0.5, inner_steps=20),
+}
 
 
 def make(name: str, norm: str = "group", **options):
-    return LEARNERS[name](encoder(norm), **options).eval()
+    return (LEARNERS | PRETRAINED)[name](encoder(norm), **options).eval()
 
 
 def logits(learner, batch: Tasks):
@@ -145,7 +158,7 @@ def test_protonet_learns_with_the_gradient_of_a_plain_loop():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", [*LEARNERS, *PRETRAINED])
 def test_a_prediction_does_not_depend_on_other_queries(name, norm):
     learner, batch = make(name, norm), tasks()
     together = logits(learner, batch)
@@ -178,7 +191,7 @@ def test_transduction_standardises_over_support_and_query_of_one_task():
     assert not any(m._forward_hooks for m in network.modules())  # nothing is left behind
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", [*LEARNERS, *PRETRAINED])
 def test_renaming_the_classes_renames_the_predictions(name):
     learner, batch = make(name), tasks()
     order = torch.randperm(WAYS)
@@ -186,7 +199,7 @@ def test_renaming_the_classes_renames_the_predictions(name):
     torch.testing.assert_close(renamed[..., order], logits(learner, batch))
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", [*LEARNERS, *PRETRAINED])
 def test_tasks_and_support_order_do_not_matter(name):
     learner, batch = make(name), tasks()
     if "context" not in name:  # an LSTM over the support set reads it in its order
@@ -253,6 +266,61 @@ def test_nearest_centroid_on_pixels():
         for q, image in enumerate(batch.query_x[t]):
             means = [batch.support_x[t][batch.support_y[t] == c].mean(0) for c in range(WAYS)]
             assert found[t, q] == min(range(WAYS), key=lambda c: (image - means[c]).norm())
+
+
+# --- an ordinary classifier, and what becomes of it ----------------------------------------------
+
+
+def test_nearest_centroid_is_a_cosine_to_the_mean():
+    learner, batch = make("NearestCentroid"), tasks()
+    for t, ours in enumerate(logits(learner, batch)):
+        support, query = learner.encoder(batch.support_x[t]), learner.encoder(batch.query_x[t])
+        for c in range(WAYS):
+            centre = support[batch.support_y[t] == c].mean(0)
+            wanted = F.cosine_similarity(query, centre.unsqueeze(0)) / 0.1
+            torch.testing.assert_close(ours[:, c], wanted.detach())
+
+
+def test_the_linear_head_is_softmax_regression_by_gradient_descent():
+    learner, batch = make("LinearHead"), tasks()
+    for t, ours in enumerate(logits(learner, batch)):
+        head = nn.Linear(12, WAYS)
+        nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
+        optimizer = torch.optim.SGD(head.parameters(), lr=0.5)
+        support = learner.encoder(batch.support_x[t]).detach()
+        for _ in range(20):
+            optimizer.zero_grad()
+            F.cross_entropy(head(support), batch.support_y[t]).backward()
+            optimizer.step()
+        torch.testing.assert_close(ours, head(learner.encoder(batch.query_x[t])).detach())
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_the_classifier_learns_from_fixed_classes(name):
+    learner = make(name)
+    y = torch.randint(9, (TASKS, QUERIES))
+    batch = tasks()
+    classes = Tasks(batch.query_x[:, :0], y[:, :0], batch.query_x, y)
+    plain = learner.head(learner.encoder(batch.query_x.flatten(0, 1)))
+    each = F.cross_entropy(plain, y.flatten(), reduction="none").view(TASKS, QUERIES)
+    torch.testing.assert_close(learner(classes), each.mean(1))
+
+
+def test_all_classes_deals_each_letter_under_one_label():
+    torch.set_default_dtype(torch.float32)
+    letters = Characters("validation", ways=5)
+    task_set = AllClasses(letters, examples=400)
+    batch = task_set.sample(2, torch.Generator().manual_seed(0))
+    again = task_set.sample(2, torch.Generator().manual_seed(0))
+    assert batch.support_x.shape == (2, 0, 1, 28, 28) and batch.query_x.shape[1] == 400
+    assert torch.equal(batch.query_x, again.query_x) and torch.equal(batch.query_y, again.query_y)
+    assert batch.query_y.min() >= 0 and batch.query_y.max() < len(letters.names)
+    assert len(batch.query_y.unique()) > 400
+    # a drawing is more like a clean one of its own letter than like one of another
+    y = batch.query_y[0, :100]
+    clean = torch.stack([letters.draw(y) for _ in range(8)]).mean(0)
+    like = cosine(batch.query_x[:1, :100].flatten(2), clean.unsqueeze(0).flatten(2))[0]
+    assert (like.argmax(1) == torch.arange(100)).float().mean() > 0.5
 
 
 # --- in the course's loops -----------------------------------------------------------------------

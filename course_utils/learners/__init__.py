@@ -4,7 +4,9 @@ from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FineTune, FromScratch
 from course_utils.learners.bayes import BayesOptimalSinusoid
 from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
+from course_utils.learners.language import Mixture, NGram
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
+from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 
 __all__ = [
@@ -16,9 +18,13 @@ __all__ = [
     "FromScratch",
     "FromScratchAdam",
     "FullContext",
+    "LinearHead",
     "MatchingNet",
     "MetaLearner",
     "MetaSGD",
+    "Mixture",
+    "NGram",
+    "NearestCentroid",
     "NearestPoint",
     "Predictor",
     "ProtoNet",

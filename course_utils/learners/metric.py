@@ -70,7 +70,7 @@ class MetricBased(MetaLearner):
 
     @abstractmethod
     def compare(self, query: Tensor, support: Tensor, labels: Tensor) -> Tensor:
-        """Logits (T, Q, ways) from embeddings (T, Q, d) and (T, S, d), labels one-hot (T, S, ways)."""
+        """Logits (T, Q, ways) from embeddings (T, Q, d), (T, S, d), one-hot (T, S, ways)."""
 
 
 class ProtoNet(MetricBased):

@@ -1,8 +1,9 @@
 """What is learned from: batches of tasks and the task families that deal them."""
 
+from course_utils.tasks.all_classes import AllClasses
 from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
-__all__ = ["Characters", "Sentences", "Sinusoids", "Snippets", "TaskSet", "Tasks", "sinusoid"]
+__all__ = ["AllClasses", "Characters", "Sentences", "Sinusoids", "Snippets", "TaskSet", "Tasks", "sinusoid"]
