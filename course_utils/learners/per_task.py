@@ -25,6 +25,8 @@ def way(network: nn.Module) -> Callable[[nn.Module, Parameters, Tensor], Tensor]
     """
     if is_dense(network):
         return run_dense
+    if hasattr(network, "run_many"):  # it knows a way of its own
+        return type(network).run_many
     return run_convolution if holds(network, nn.modules.conv._ConvNd) else run_vmap
 
 

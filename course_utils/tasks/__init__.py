@@ -6,4 +6,13 @@ from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
-__all__ = ["AllClasses", "Characters", "Sentences", "Sinusoids", "Snippets", "TaskSet", "Tasks", "sinusoid"]
+__all__ = [
+    "AllClasses",
+    "Characters",
+    "Sentences",
+    "Sinusoids",
+    "Snippets",
+    "TaskSet",
+    "Tasks",
+    "sinusoid",
+]
