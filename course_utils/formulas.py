@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp
+from torch.func import grad
 
 from course_utils.tasks.base import Tasks
 
@@ -53,8 +53,8 @@ def first_order_gradient(
 
 
 def hessian_product(loss: Loss, theta: Tensor, v: Tensor) -> Tensor:
-    """H v, the derivative of the gradient along v: (n,) (Pearlmutter 1994)."""
-    return jvp(grad(loss), (theta,), (v,))[1]
+    """H v, the gradient of ⟨∇L(θ), v⟩ with v held fixed: (n,) (Pearlmutter 1994)."""
+    return grad(lambda theta: grad(loss)(theta) @ v)(theta)
 
 
 def finite_differences(function: Loss, theta: Tensor, width: float = 1e-5) -> Tensor:
