@@ -25,6 +25,11 @@ STYLES = {  # learner -> colour, line style
     "NearestCentroid": (ORANGE, "--"),
     "LinearHead": (RED, (0, (3, 1, 1, 1))),
     "pixels": (GREY, ":"),
+    "TanimotoGP": (BLUE, "-"),
+    "RidgeHead": (PINK, (0, (5, 1))),
+    "logistic regression": (BLACK, "--"),
+    "random forest": (ORANGE, (0, (3, 1, 1, 1))),
+    "TanimotoNeighbor": (GREY, ":"),
     "NearestPoint": (GREEN, (0, (4, 2, 1, 2))),
     "BayesOptimalSinusoid": (BLACK, (0, (1, 1))),
 }
@@ -36,6 +41,9 @@ LABELS = {
     "NearestCentroid": "classifier + nearest centroid",
     "LinearHead": "classifier + linear head",
     "pixels": "nearest centroid on pixels",
+    "TanimotoGP": "Gaussian process",
+    "RidgeHead": "ridge head",
+    "TanimotoNeighbor": "most similar molecule",
     "NearestPoint": "nearest point",
     "BayesOptimalSinusoid": "Bayes optimum",
 }

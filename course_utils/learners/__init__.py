@@ -3,17 +3,20 @@
 from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FineTune, FromScratch
 from course_utils.learners.bayes import BayesOptimalSinusoid
+from course_utils.learners.closed_form import BitWeights, RidgeHead, TanimotoGP, TanimotoNeighbor
 from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
 from course_utils.learners.language import Mixture, NGram
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
+from course_utils.learners.scikit import Scikit
 
 __all__ = [
     "ANIL",
     "FOMAML",
     "MAML",
     "BayesOptimalSinusoid",
+    "BitWeights",
     "FineTune",
     "FromScratch",
     "FromScratchAdam",
@@ -30,5 +33,9 @@ __all__ = [
     "ProtoNet",
     "RelationNet",
     "Reptile",
+    "RidgeHead",
+    "Scikit",
+    "TanimotoGP",
+    "TanimotoNeighbor",
     "WithAdam",
 ]

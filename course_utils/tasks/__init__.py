@@ -4,15 +4,18 @@ from course_utils.tasks.all_classes import AllClasses
 from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
+from course_utils.tasks.molecules import Molecules, auroc
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
 __all__ = [
     "AllClasses",
     "Characters",
+    "Molecules",
     "Sentences",
     "Sinusoids",
     "Snippets",
     "TaskSet",
     "Tasks",
+    "auroc",
     "sinusoid",
 ]
