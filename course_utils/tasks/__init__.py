@@ -5,12 +5,14 @@ from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
 from course_utils.tasks.molecules import Molecules, auroc
+from course_utils.tasks.omniglot import Omniglot
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
 __all__ = [
     "AllClasses",
     "Characters",
     "Molecules",
+    "Omniglot",
     "Sentences",
     "Sinusoids",
     "Snippets",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from course_utils.tasks.base import Tasks, TaskSet, check_counts
-from course_utils.tasks.handwriting import Letters, drawn, stored, styles
+from course_utils.tasks.handwriting import TURNS, Letters, drawn, stored, styles
 from course_utils.tasks.prepare import prepare
 
 __all__ = ["Characters", "in_omniglot", "prepare"]
@@ -24,6 +24,8 @@ class Characters(TaskSet):
     `split` is "train", "validation" or "test": no script is in two. `within_script=True` takes all
     letters of a task from one script, which has at least `ways` of them, and `unit` says which; a
     number between 0 and 1 does so in that share of the tasks. `without` leaves scripts out.
+    `turned` makes eight scripts of each: turned by quarters, and mirrored (turned letters as new
+    classes: Santoro et al. 2016, section 4.1).
 
     Raises ValueError for an unknown split or script, and for more ways than there are letters.
     """
@@ -37,6 +39,7 @@ class Characters(TaskSet):
         within_script: bool | float = False,
         size: int = 28,
         without: tuple[str, ...] = (),
+        turned: bool = False,
     ):
         check_counts(ways=ways, shots=shots, queries=queries, size=size)
         check_split(split)
@@ -45,12 +48,16 @@ class Characters(TaskSet):
             raise ValueError(f"no script is called {unknown[0]!r}; there are {sorted(everything)}")
         self.split, self.ways, self.shots, self.queries = split, ways, shots, queries
         self.within_script, self.size, self.without = within_script, size, tuple(without)
+        self.turned = turned
         mine = [s for s, about in everything.items() if about["split"] == split]
-        self.scripts = [s for s in mine if s not in without]
-        self.names = [letter for s in self.scripts for letter in everything[s]["letters"]]
-        counts = [len(everything[s]["letters"]) for s in self.scripts]
-        self.classes = Classes(counts, ways, within_script, self.scripts)
-        self.rows = torch.cat([rows_of(s) for s in self.scripts])  # class -> row among all letters
+        mine = [s for s in mine if s not in without]
+        counts = [len(everything[s]["letters"]) for s in mine]
+        turns = TURNS if turned else 1
+        self.scripts = [f"{s}, turn {t}" if t else s for t in range(turns) for s in mine]
+        self.names = [c for s in mine for c in everything[s]["letters"]] * turns
+        self.rows = torch.cat([rows_of(s) for s in mine]).repeat(turns)  # class -> row of `stored`
+        self.turn = torch.arange(turns).repeat_interleave(sum(counts)) if turned else None
+        self.classes = Classes(counts * turns, ways, within_script, self.scripts)
 
     @property
     def script(self) -> Tensor:
@@ -81,7 +88,8 @@ class Characters(TaskSet):
         if style is None:
             style = styles(len(classes), generator=generator, device=device)
         rows = self.rows.to(device)[classes]
-        return drawn(letters_on(device), rows, style, self.size, generator)
+        turn = self.turn.to(device)[classes] if self.turned else None
+        return drawn(letters_on(device), rows, style, self.size, generator, turn)
 
 
 class Classes:

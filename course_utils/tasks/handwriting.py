@@ -12,6 +12,7 @@ from torch import Tensor
 from course_utils.environment import data_path
 
 POINTS = 96  # a letter is followed in this many steps of equal length
+TURNS = 8  # quarter turns, of a letter and of its mirror image
 STROKES = 8  # strokes that move apart from each other; a ninth moves with the first
 AT_ONCE = 128  # letters; few enough that all stays in the processor's cache
 BENDS = 12  # independent trembles along a letter
@@ -34,6 +35,12 @@ class Letters:
 
     def __getitem__(self, index: Tensor) -> "Letters":
         return Letters(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def turned(self, turn: Tensor) -> "Letters":
+        """Each letter turned and mirrored, turn (N,) being 0 (as it is) .. TURNS − 1."""
+        eighth = turns(turn.device)[turn]  # (N, 2, 2)
+        moved = (x @ eighth for x in (self.point, self.rounded, self.bow, self.centre))
+        return Letters(*moved, self.stroke, self.along, self.spare, self.length)
 
     def to(self, device: torch.device) -> "Letters":
         return Letters(*(getattr(self, f.name).to(device) for f in fields(self)))
@@ -68,6 +75,9 @@ def in_steps(
 
     step = np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=1)
     step[first] = 0  # from stroke to stroke the pen is lifted
+    own = np.bincount(stroke_of_point, step)  # length of each stroke
+    least = 2.5 / POINTS * np.bincount(letter_of_stroke, own)[letter_of_stroke]
+    step *= np.maximum(least / own, 1)[stroke_of_point]  # a dot is worth a point or two
     way = np.cumsum(step)  # the pen's way through all letters
     ends = np.cumsum(np.bincount(letter_of_point, step))
     length = np.diff(ends, prepend=0)
@@ -79,8 +89,8 @@ def in_steps(
     stroke = stroke_of_point[before]
 
     last = first + points_per_stroke - 1
-    own = (way[last] - way[first])[stroke]  # the stroke's length, for each point
-    along = (at - way[first][stroke]) / np.maximum(own, 1e-9)
+    own = (way[last] - way[first])[stroke]  # for each point
+    along = (at - way[first][stroke]) / own
     chord = (points[last] - points[first])[stroke]
     bow = np.stack([-chord[:, 1], chord[:, 0]], 1) * (4 * along * (1 - along))[:, None]
     middle = np.stack([np.bincount(stroke, point[:, i], len(first)) for i in (0, 1)], 1)
@@ -111,6 +121,14 @@ def cut_corners(point: np.ndarray, stroke: np.ndarray, times: int = 12) -> np.nd
         mean = (np.roll(point, 1, 0) + np.roll(point, -1, 0)) / 4 + point / 2
         point = np.where(inner[:, None], mean, point)
     return point
+
+
+@cache
+def turns(device: torch.device) -> Tensor:
+    """The symmetries of the square, the first of which changes nothing: (TURNS, 2, 2)."""
+    quarter, mirror = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), torch.diag(torch.tensor([-1.0, 1.0]))
+    four = [torch.linalg.matrix_power(quarter, k) for k in range(4)]
+    return torch.stack([*four, *(mirror @ q for q in four)]).to(device)
 
 
 # --- the hand -----------------------------------------------------------------------------------
@@ -211,7 +229,7 @@ def inked(points: Tensor, ink: Tensor, width: Tensor, size: int) -> Tensor:
     the distance to a straight line; its logarithm is a smooth minimum of squared distances.
     """
     points, ink = points * size - 0.5, ink * size
-    sigma = (0.7 * ink.amax(1)).clamp(min=0.45).view(-1, 1, 1)  # wider than the gaps
+    sigma = (0.5 * ink.amax(1)).clamp(min=0.45).view(-1, 1, 1)  # wider than the gaps
     pixels = torch.arange(size, device=points.device, dtype=points.dtype).view(1, -1, 1)
     x, y = ((points[..., i].unsqueeze(1) - pixels) / sigma for i in (0, 1))  # (B, size, P)
     # far enough is far enough: smaller numbers than exp(-30) make processors slow
@@ -228,11 +246,13 @@ def drawn(
     style: Tensor,
     size: int,
     generator: torch.Generator | None = None,
+    turn: Tensor | None = None,
 ) -> Tensor:
     """Letters number `rows` (B,), each written by its drawer (B, STYLE): (B, 1, size, size)."""
     sheets = []
     for start in range(0, len(rows), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        points, ink = written(letters[rows[part]], style[part], generator)
+        some = letters[rows[part]] if turn is None else letters[rows[part]].turned(turn[part])
+        points, ink = written(some, style[part], generator)
         sheets.append(inked(points, ink, pens(style[part]), size))
     return torch.cat(sheets) if sheets else style.new_zeros(0, 1, size, size)
