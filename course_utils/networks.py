@@ -123,3 +123,35 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (n, inputs, h, w) -> (n, outputs, h/stride, w/stride)
         f = self.second_norm(self.second(F.relu(self.first_norm(self.first(x)))))
         return F.relu(self.fit(x) + f)
+
+
+class LetterPairs(nn.Module):
+    """How often each symbol and each pair of neighbours occurs: (n, L) -> (n, s + s²), s `symbols`.
+
+    Roots of shares, so that both parts have length 1 and distances compare distributions
+    (Hellinger's distance). It has no parameters.
+    """
+
+    def __init__(self, symbols: int):
+        super().__init__()
+        self.symbols = symbols
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts = []
+        pairs = x[:, :-1] * self.symbols + x[:, 1:]
+        for what, kinds in ((x, self.symbols), (pairs, self.symbols**2)):
+            one = torch.ones(what.shape, device=x.device)
+            counts.append(torch.zeros(len(x), kinds, device=x.device).scatter_add_(1, what, one))
+        return torch.cat([(c / c.sum(1, keepdim=True)).sqrt() for c in counts], 1)
+
+
+class Scale(nn.Module):
+    """Multiplies each of `features` numbers by a weight of its own, `start` at first."""
+
+    def __init__(self, features: int, start: float = 1.0):
+        super().__init__()
+        self.features, self.start = features, start
+        self.weight = nn.Parameter(torch.full((features,), start))
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., features) -> (..., features)
+        return x * self.weight

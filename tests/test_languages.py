@@ -8,15 +8,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from course_utils import checkpoints
-from course_utils.learners import FOMAML, FineTune, Mixture, NGram, per_task
+from course_utils.learners import FOMAML, FineTune, Mixture, NGram, ProtoNet, per_task
 from course_utils.learners.language import write
-from course_utils.losses import IGNORE, cross_entropy
-from course_utils.networks import GRULanguageModel
+from course_utils.losses import IGNORE, accuracy, cross_entropy
+from course_utils.networks import GRULanguageModel, LetterPairs, Scale
 from course_utils.tasks import Sentences, Snippets
 from course_utils.tasks.languages import (
-    LETTERS, START, SYMBOLS, UNKNOWN, decode, encode, find, load, plain, spans,
+    LETTERS,
+    START,
+    SYMBOLS,
+    UNKNOWN,
+    decode,
+    encode,
+    find,
+    load,
+    plain,
+    spans,
 )  # fmt: skip
 
 SPLITS = ("train", "validation", "test")
@@ -75,7 +85,7 @@ def test_an_unknown_code_is_refused():
 # --- text and numbers ----------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=st.text(alphabet=LETTERS[:40], min_size=1), length=st.integers(1, 30))
 def test_decoding_undoes_encoding(text, length):
     if not text.strip():
@@ -102,7 +112,7 @@ def test_an_empty_sentence_is_refused():
 # --- the tasks -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     shots=st.integers(0, 20),
     queries=st.integers(0, 12),
@@ -275,6 +285,34 @@ def test_many_grus_at_once_are_many_grus():
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
     assert per_task.way(network) is GRULanguageModel.run_many
+
+
+def test_letter_pairs_are_roots_of_shares():
+    x, _ = encode(["anna antaa annan an"], 20)
+    text = "".join("^" if s == START else LETTERS[s - 2] for s in x[0])
+    singles, pairs = Counter(text), Counter(itertools.pairwise(text))
+    found = LetterPairs(SYMBOLS)(x)[0]
+    a, n = (LETTERS.index(c) + 2 for c in "an")
+    assert found[a].item() == pytest.approx((singles["a"] / len(text)) ** 0.5)
+    share = pairs["a", "n"] / (len(text) - 1)
+    assert found[SYMBOLS + a * SYMBOLS + n].item() == pytest.approx(share**0.5)
+    assert found.square().sum().item() == pytest.approx(2)
+
+
+def test_counted_pairs_tell_languages_apart_and_weights_can_be_learned():
+    torch.manual_seed(0)
+    counts = LetterPairs(SYMBOLS)
+    plain_learner = ProtoNet(counts)
+    tasks = Snippets("test", shots=5).sample(20, seeded())
+    predict = plain_learner.adapt(*tasks[:2])
+    assert accuracy(predict(tasks.query_x), tasks.query_y).mean() > 0.5  # by chance 0.2
+    scale = Scale(SYMBOLS + SYMBOLS**2, 3.0)
+    learner = ProtoNet(nn.Sequential(counts, scale))
+    optimizer = torch.optim.Adam(learner.parameters(), 0.03)
+    losses = [learner.outer_step(tasks, optimizer).mean().item() for _ in range(5)]
+    assert losses[-1] < losses[0] and not torch.equal(
+        scale.weight, torch.full_like(scale.weight, 3)
+    )
 
 
 def test_meta_learning_lowers_the_loss_after_adapting():

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import math
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_utils.environment import data_path
-from course_utils.losses import IGNORE
+from course_utils.losses import IGNORE, cross_entropy
 from course_utils.tasks.base import Tasks, TaskSet, check_counts
 
 START, UNKNOWN = 0, 1
@@ -101,6 +102,11 @@ def decode(symbols: Sequence[int] | Tensor) -> str:
     """The text that these symbols (n,) spell, accents back on their letters; UNKNOWN is "�"."""
     letters = ("", "�", *LETTERS)
     return unicodedata.normalize("NFC", "".join(letters[int(s)] for s in symbols))
+
+
+def bits_per_character(prediction: Tensor, y: Tensor) -> Tensor:
+    """Mean of −log₂ of the probability that each symbol was given, per task: -> (T,)."""
+    return cross_entropy(prediction, y) / math.log(2)
 
 
 def spans(text: str, length: int) -> set[str]:
