@@ -5,9 +5,9 @@
 
 A run that was stopped goes on where it stood. The recipe, the same for all: Adam with decoupled
 weight decay, a rate that falls to nothing, a moving average of the weights, which is what is
-stored. First an ordinary classifier of all training letters; from its weights one of the letters
-also turned and mirrored, eight times as many; then, from those, a ProtoNet in 20-way 1-shot tasks,
-three in four from within one script; from that one's weights the others.
+stored. Letters also come turned and mirrored, as letters of other scripts. First an ordinary
+classifier of all training letters; then, from its weights, a ProtoNet in 20-way 1-shot tasks, three
+in four from within one script; from that one's weights the others.
 Everything is chosen on validation scripts; no drawing of Omniglot is ever seen in training.
 """
 
@@ -32,7 +32,6 @@ from course_utils.training import test
 RUNS = Path(__file__).parents[1] / "runs"  # unfinished ones
 COMMAND = "uv run python benchmarks/characters_train.py"
 OUTPUTS = 128
-FIRST = 9_000  # updates as a classifier of turned letters
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -104,10 +103,12 @@ def resume(path, module, average, optimizer) -> tuple[int, float]:
 # --- the recipes ---------------------------------------------------------------------------------
 
 
-def classified(name: str, encoder: ResNet, task_set: Characters, updates: int):
-    """The encoder of an ordinary classifier of all of a task set's letters, and the minutes."""
+def classifier(name: str, updates: int) -> None:
+    """An ordinary classifier of all training letters, used by nearest centroid on its features."""
+    torch.manual_seed(0)
+    task_set = Characters("train", without=in_omniglot(), turned=True)
     classes = len(task_set.names)
-    whole = nn.Sequential(encoder, nn.Linear(OUTPUTS, classes)).to(DEVICE)
+    whole = nn.Sequential(ResNet(OUTPUTS), nn.Linear(OUTPUTS, classes)).to(DEVICE)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         y = torch.randint(classes, (256,), generator=generator, device=DEVICE)
@@ -117,17 +118,12 @@ def classified(name: str, encoder: ResNet, task_set: Characters, updates: int):
     average, minutes = fit(
         name, whole, loss_of, updates, 2e-3, lambda m: within(ProtoNet(m[0]), "validation", 40)
     )
-    return average[0], minutes
-
-
-def classifier(name: str, updates: int) -> None:
-    """An ordinary classifier of all training letters, used by nearest centroid on its features."""
-    torch.manual_seed(0)
-    task_set = Characters("train", without=in_omniglot())
-    encoder, minutes = classified(name, ResNet(OUTPUTS), task_set, updates)
-    what = f"an ordinary classifier of {len(task_set.names)} letters, its last layer taken off"
-    trained = f"train without Omniglot's scripts, {updates} updates of 256 drawings, Adam 0.002"
-    keep(ProtoNet(encoder), name, what, trained, minutes)
+    what = f"an ordinary classifier of {classes} letters, its last layer taken off"
+    trained = (
+        "train without Omniglot's scripts, also turned and mirrored,"
+        f" {updates} updates of 256 drawings, Adam 0.002"
+    )
+    keep(ProtoNet(average[0]), name, what, trained, minutes)
 
 
 def episodic(name: str, learner: nn.Module, tasks: Characters, each: int, updates: int, rate: float,
@@ -200,15 +196,10 @@ def encoder_of(name: str) -> ResNet:
 
 
 def protonet_without(name: str, updates: int) -> None:
-    """First a classifier of all letters, turned and mirrored too; then tasks."""
     tasks = Characters("train", 20, 1, 4, within_script=0.75, without=in_omniglot(), turned=True)
-    encoder = encoder_of("classifier_characters")
-    if not (RUNS / f"{name}.safetensors").exists():  # else the second part has begun
-        encoder, _ = classified(f"{name}_first", encoder, tasks, FIRST)
-    encoder = scaled(encoder.train(), tasks)
+    encoder = scaled(encoder_of("classifier_characters"), tasks)
     what = "ProtoNet that has seen none of Omniglot's scripts"
-    start = f"classifier_characters, after {FIRST} updates as a classifier of turned letters"
-    episodic(name, ProtoNet(encoder), tasks, 3, updates, 1e-3, what, start)
+    episodic(name, ProtoNet(encoder), tasks, 3, updates, 1e-3, what, "classifier_characters")
 
 
 def protonet(name: str, updates: int) -> None:
@@ -238,11 +229,11 @@ def anil(name: str, updates: int) -> None:
 
 
 RECIPES = {
-    "classifier_characters": (classifier, 8_000),
-    "protonet_characters_without_omniglot": (protonet_without, 4_000),
-    "protonet_characters": (protonet, 1_500),
-    "matchingnet_characters": (matchingnet, 1_000),
-    "relationnet_characters": (relationnet, 1_500),
+    "classifier_characters": (classifier, 7_500),
+    "protonet_characters_without_omniglot": (protonet_without, 2_500),
+    "protonet_characters": (protonet, 800),
+    "matchingnet_characters": (matchingnet, 400),
+    "relationnet_characters": (relationnet, 800),
     "anil_characters": (anil, 4_000),
 }
 

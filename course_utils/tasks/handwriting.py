@@ -17,7 +17,7 @@ STROKES = 8  # strokes that move apart from each other; a ninth moves with the f
 AT_ONCE = 128  # letters; few enough that all stays in the processor's cache
 BENDS = 12  # independent trembles along a letter
 STORED = ("points", "points_per_stroke", "strokes_per_letter")
-LONG_SIDE = 20 / 28  # of the picture that a letter fills
+LONG_SIDE = 24 / 28  # of the picture that a letter fills
 
 
 @dataclass
@@ -190,8 +190,8 @@ def written(letters: Letters, style: Tensor, generator: torch.Generator | None =
     forgotten = (reach[..., 2] < 0.03 * careless) & (letters.spare > 0)
     there = there & ~forgotten
 
-    x, scale = fitted(x, there, LONG_SIDE * torch.exp(0.04 * own[:, 17:18]))
-    x = x + 0.5 + 0.015 * own[:, 18:20].unsqueeze(1)
+    x, scale = fitted(x, there, LONG_SIDE * torch.exp(0.03 * own[:, 17:18]))
+    x = x + 0.5 + 0.012 * own[:, 18:20].unsqueeze(1)
     return x, there * (letters.length / POINTS * scale)
 
 

@@ -17,7 +17,7 @@ PEN = 1.7 / 28  # the pen's width, in pictures of side 1
 def prepare(image, size: int = 28) -> Tensor:
     """A drawing (h, w), ink larger than paper, as (1, size, size) in the form of `Characters`.
 
-    Centred, its long side 20/28 of the picture, in lines of one width: a thick pen and a thin one,
+    Centred, its long side 24/28 of the picture, in lines of one width: a thick pen and a thin one,
     a large picture and a small one give the same. What is darker than halfway between the
     lightest and the darkest value is ink. A picture of one value only has no ink and gives zeros.
     Raises ValueError for what is not two-dimensional or not finite.
