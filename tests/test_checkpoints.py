@@ -9,7 +9,10 @@ from torch import nn
 from course_utils import checkpoints
 from course_utils.learners import ANIL, MAML, FineTune, MetaSGD
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Sinusoids
+from course_utils.tasks import Characters, Sinusoids
+
+# what the checkpoints with this word in their name are for
+TASKS = {"sinusoid": Sinusoids(), "characters": Characters("test", ways=5, queries=1)}
 
 
 @pytest.mark.parametrize("learner", [
@@ -50,5 +53,7 @@ def test_every_card_that_ships_says_where_its_weights_come_from():
         card = json.loads(path.read_text(encoding="utf8"))
         assert {"what", "trained on", "score", "version", "command", "built"} <= set(card), path
         learner = checkpoints.load(path.stem)
-        tasks = Sinusoids().sample(2)
+        task_set = next((t for word, t in TASKS.items() if word in path.stem), None)
+        assert task_set is not None, f"say in TASKS what {path.stem} is for"
+        tasks = task_set.sample(2)
         assert learner.adapt(tasks.support_x, tasks.support_y)(tasks.query_x).isfinite().all()
