@@ -162,8 +162,9 @@ def written(letters: Letters, style: Tensor, generator: torch.Generator | None =
 
     # every stroke a little displaced, turned, stretched and bent
     strokes = strokes.view(b, STROKES, 6) * careless.unsqueeze(2)
-    which = letters.stroke.unsqueeze(2)  # (B, P, 1)
-    move = strokes.gather(1, which.expand(-1, -1, 6))  # (B, P, 6)
+    strokes = torch.cat([strokes, lot[:, 9:].view(b, STROKES, 3)], 2)
+    first = STROKES * torch.arange(b, device=device).unsqueeze(1)
+    move, reach = strokes.flatten(0, 1)[letters.stroke + first].split([6, 3], 2)  # (B, P, 6)
     d = x - letters.centre
     turned = torch.stack([-d[..., 1], d[..., 0]], 2)
     x = letters.centre + d * (1 + 0.07 * move[..., 2:4]) + 0.07 * move[..., 4:5] * turned
@@ -184,7 +185,6 @@ def written(letters: Letters, style: Tensor, generator: torch.Generator | None =
     x = torch.stack([right - angle * down, down + angle * right], 2)
 
     # ends that fall short, and small strokes forgotten
-    reach = lot[:, 9:].view(b, STROKES, 3).gather(1, which.expand(-1, -1, 3))  # (B, P, 3)
     short = (reach[..., :2] - 0.75).clamp(min=0) * (0.3 * careless).unsqueeze(2)
     there = (letters.along >= short[..., 0]) & (1 - letters.along >= short[..., 1])
     forgotten = (reach[..., 2] < 0.03 * careless) & (letters.spare > 0)
@@ -230,12 +230,13 @@ def inked(points: Tensor, ink: Tensor, width: Tensor, size: int) -> Tensor:
     """
     points, ink = points * size - 0.5, ink * size
     sigma = (0.5 * ink.amax(1)).clamp(min=0.45).view(-1, 1, 1)  # wider than the gaps
-    pixels = torch.arange(size, device=points.device, dtype=points.dtype).view(1, -1, 1)
-    x, y = ((points[..., i].unsqueeze(1) - pixels) / sigma for i in (0, 1))  # (B, size, P)
+    unit = 2**0.5 * sigma
+    pixels = torch.arange(size, device=points.device, dtype=points.dtype).view(1, -1, 1) / unit
+    x, y = (p.unsqueeze(1) - pixels for p in (points / unit).unbind(2))  # (B, size, P)
     # far enough is far enough: smaller numbers than exp(-30) make processors slow
-    near_x, near_y = (torch.exp((-0.5 * d * d).clamp(min=-30)) for d in (x, y))
-    near_y = near_y * (ink.unsqueeze(1) / (sigma * (2 * torch.pi) ** 0.5))
-    field = torch.bmm(near_y, near_x.transpose(1, 2))  # (B, size, size)
+    x, y = (d.square_().clamp_(max=30).neg_().exp_() for d in (x, y))
+    y *= ink.unsqueeze(1) / (torch.pi**0.5 * unit)
+    field = torch.bmm(y, x.transpose(1, 2))  # (B, size, size)
     distance = (-2 * sigma**2 * torch.log(field.clamp(1e-30, 1.0))).sqrt()
     return (0.5 + 0.5 * size * width.view(-1, 1, 1) - distance).clamp(0, 1).unsqueeze(1)
 
