@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from course_utils.learners.base import MetaLearner, Predictor
 
 NORMS = (nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
-AT_ONCE = 1000  # examples that are embedded together where no graph is kept: memory
+AT_ONCE = 250  # examples that are embedded together where no graph is kept: memory
 
 
 class MetricBased(MetaLearner):
