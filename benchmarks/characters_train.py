@@ -42,15 +42,16 @@ def fit(
     updates: int,
     rate: float,
     check: Callable[[nn.Module], str] | None = None,
+    seed: int = 0,
 ) -> tuple[nn.Module, float]:
     """The moving average of `module` over its training, and the minutes that took."""
     average = copy.deepcopy(module)
     optimizer = torch.optim.AdamW(module.parameters(), rate, weight_decay=0.02, fused=True)
-    generator = torch.Generator(DEVICE).manual_seed(0)
+    generator = torch.Generator(DEVICE).manual_seed(seed)
     path, done, before = RUNS / f"{name}.safetensors", 0, 0.0
     if path.exists():
         done, before = resume(path, module, average, optimizer)
-        generator.manual_seed(done)
+        generator.manual_seed(seed + done)
     started = time.perf_counter()
     for update in range(done, updates):
         for group in optimizer.param_groups:
@@ -234,7 +235,7 @@ RECIPES = {
     "protonet_characters": (protonet, 800),
     "matchingnet_characters": (matchingnet, 400),
     "relationnet_characters": (relationnet, 800),
-    "anil_characters": (anil, 4_000),
+    "anil_characters": (anil, 2_500),
 }
 
 
