@@ -14,9 +14,9 @@ from course_utils.tasks.base import Tasks
 class RidgeHead(MetaLearner):
     """Solves a ridge regression on meta-learned features (R2-D2: Bertinetto et al. 2019).
 
-    `encoder` maps (n, *x) to (n, d). The weights W = Zᵀ (Z Zᵀ + λ I)⁻¹ Y (equation 6) cost the
-    inverse of an S × S matrix, and their gradient is exact; a logit is a Z W + b. λ, a and b are
-    meta-learned with the encoder.
+    `encoder` maps (n, *x) to (n, d). The weights W = Zᵀ (Z Zᵀ + λ I)⁻¹ Y cost the solution of an
+    S × S system (Woodbury's identity), and their gradient is exact; a logit is a Z W + b. λ, a and
+    b are meta-learned with the encoder.
     """
 
     def __init__(self, encoder: nn.Module):
@@ -58,8 +58,8 @@ class BitWeights(nn.Module):
 def tanimoto(a: Tensor, b: Tensor, weight: Tensor | None = None) -> Tensor:
     """Shared bits by bits in either, each counted by its weight: (T, n, d), (T, m, d) -> (T, n, m).
 
-    1 for equal fingerprints, 0 for those with nothing in common (Jaccard 1901; Tanimoto 1958). It
-    is a positive definite kernel for 0/1 inputs and weights of 0 or more (Ralaivola et al. 2005).
+    1 for equal fingerprints, 0 for those with nothing in common (Jaccard 1901). For 0/1 inputs
+    and weights of 0 or more it is a positive semi-definite kernel (Ralaivola et al. 2005).
     """
     weighted = a if weight is None else a * weight
     shared = weighted @ b.mT
@@ -100,7 +100,8 @@ class TanimotoGP(MetaLearner):
     general. Labels count as −1 and 1 with Gaussian noise. `forward` is minus the log marginal
     likelihood of a task's support and query set together, by number of examples.
 
-    Source: Patacchiola et al. 2020, equation 5 and section 4.2; the kernel is Ralaivola et al.'s.
+    Source: Patacchiola et al. 2020; the kernel is Ralaivola et al.'s (2005), a meta-learned mean
+    Fortuin and Rätsch's (2019).
     """
 
     def __init__(self, blocks: tuple[int, ...], extra: int = 0):
