@@ -34,7 +34,7 @@ CHARACTER_UPDATES = 300
 CHARACTER_BUGS = ("right", "labels not remapped", "batch statistics", "few letters")
 FEW = 20  # letters
 WAYS, QUERIES, TESTS = 5, 5, 300
-BINS = 50  # points of a learning curve that are kept
+BINS = 60  # points of a learning curve that are kept
 
 
 class BeforeAdapting(MAML):
