@@ -4,7 +4,7 @@
 
 Every learner has a small Conv4 (32 filters, 64 dimensions) and 300 updates with Adam on 240
 drawings: 8 tasks, 10-way 1-shot with 2 queries a class, or, for the ordinary classifier, 240
-drawings of all 4,108 training characters. The outer rate is the better of two on validation tasks,
+drawings of all training characters. The outer rate is the better of two on validation tasks,
 each tried with the full budget; so are the linear head's rate and number of steps. Three seeds;
 test tasks are the same for all, from scripts that nobody was trained on.
 """

@@ -1,10 +1,8 @@
 """The embedding explorer in chapter 03b, worked by mouse and keyboard in a real browser."""
 
-import io
 import re
 
 import torch
-from PIL import Image
 
 from course_utils.widgets.embedding import (
     ATTENTION,
@@ -47,11 +45,21 @@ def centre_of(element) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def ground_beside(page, name: str) -> tuple[int, int, int]:
-    """The colour that the reader sees 14 pixels to the left of a point."""
-    x, y = centre_of(handle(page, name))
-    shot = page.screenshot(clip={"x": x - 18, "y": y - 2, "width": 4, "height": 4})
-    return Image.open(io.BytesIO(shot)).convert("RGB").getpixel((2, 2))
+def ground_beside(page, name: str) -> list[int]:
+    """Red, green and blue of the picture 14 pixels to the left of a point."""
+    return handle(page, name).evaluate(
+        """handle => {
+          const picture = document.querySelector('.course-embedding img');
+          const at = handle.getBoundingClientRect(), whole = picture.getBoundingClientRect();
+          const canvas = document.createElement('canvas');
+          canvas.width = picture.naturalWidth; canvas.height = picture.naturalHeight;
+          const context = canvas.getContext('2d');
+          context.drawImage(picture, 0, 0);
+          const scale = picture.naturalWidth / whole.width;
+          const x = (at.x + at.width / 2 - 14 - whole.x) * scale;
+          const y = (at.y + at.height / 2 - whole.y) * scale;
+          return [...context.getImageData(x, y, 1, 1).data].slice(0, 3); }"""
+    )
 
 
 def changed(page, before: str) -> None:
