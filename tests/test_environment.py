@@ -169,6 +169,7 @@ def test_the_checksums_cover_every_data_file():
     assert listed == there
 
 
+BINARY = {".png", ".safetensors", ".gz", ".npz"}
 LOCAL = re.compile(
     r"\b(pypi|pythonhosted|npmjs|debian|conda|anaconda)\.(org|com|io)\b"  # where packages come from
     r"|/(root|home/\w+|Users/\w+)/|(?<![\w.])/(work)/"  # where this checkout lies
@@ -192,7 +193,7 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine():
         pytest.skip("this is no git checkout: clone the repository to have its files listed")
     for name in set(listing.stdout.split()) - {".ci/run"}:  # which may name a folder beside
         path = ROOT / name
-        if path.exists() and path.suffix not in {".png", ".safetensors"}:
+        if path.exists() and path.suffix not in BINARY:
             found = LOCAL.search(path.read_text(encoding="utf8"))
             assert found is None, f"{name} names {found[0]}"
 
