@@ -145,6 +145,7 @@ CASES = {
     },
     "2.3": {
         "signature": "s, f, left, known",
+        "given": {"best_return": best_return},  # the solution calls itself by this name
         "right": [best_return, by_table],
         "wrong": {
             "one and the same arm": lambda s, f, left, known: (
