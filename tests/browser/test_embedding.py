@@ -1,7 +1,8 @@
-"""The embedding explorer in chapter 03b, worked by mouse and keyboard in a real browser."""
+"""The embedding explorer of chapter 03b, worked by mouse and keyboard in a real browser."""
 
 import re
 
+import nbformat
 import torch
 
 from course_utils.widgets.embedding import (
@@ -40,8 +41,7 @@ def handle(page, name: str):
     return page.locator(f".course-board-point[aria-label^='{name}:']")
 
 
-def centre_of(element) -> tuple[float, float]:
-    box = element.bounding_box()
+def centre_of(box: dict) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
@@ -72,21 +72,27 @@ def source(page) -> str:
     return page.locator(".course-embedding img").get_attribute("src")
 
 
-def test_the_embedding_explorer_by_mouse_and_keyboard(open_notebook):
-    page = open_notebook("03b_metric_based.ipynb", seconds=600)
+def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_box):
+    cell = nbformat.v4.new_code_cell(
+        "from course_utils.widgets import embedding\n\nembedding.explorer()"
+    )
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.notebooks / "embedding.ipynb"
+    )
+    page = open_notebook("embedding.ipynb")
     page.locator(".course-embedding").wait_for()
-    handle(page, "A2").scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)
+    still_box(page.locator(".course-embedding .course-board"))
     assert page.locator(".course-embedding .course-board-point").count() == len(START)
     assert shares(page) == expected(START, EUCLIDEAN)
     red, _, blue = ground_beside(page, "A2")
     assert blue > red + 40  # A's region
 
     # drag A1 over to C: A's prototype comes nearer to the query, and the regions follow
-    before, (x, y) = source(page), centre_of(handle(page, "A1"))
-    page.mouse.move(x, y)
+    before, to = source(page), centre_of(still_box(handle(page, "?")))
+    page.mouse.move(*centre_of(handle(page, "A1").bounding_box()))
     page.mouse.down()
-    page.mouse.move(*centre_of(handle(page, "?")), steps=8)
+    page.mouse.move(*to, steps=8)
     page.mouse.up()
     changed(page, before)
     page.wait_for_timeout(1500)
