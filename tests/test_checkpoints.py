@@ -9,10 +9,14 @@ from torch import nn
 from course_utils import checkpoints
 from course_utils.learners import ANIL, MAML, FineTune, MetaSGD
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Characters, Sinusoids
+from course_utils.tasks import Characters, Molecules, Sinusoids
 
 # what the checkpoints with this word in their name are for
-TASKS = {"sinusoid": Sinusoids(), "characters": Characters("test", ways=5, queries=1)}
+TASKS = {
+    "sinusoid": Sinusoids(),
+    "characters": Characters("test", ways=5, queries=1),
+    "molecules": Molecules("test", fold=4, shots=16, queries=8),
+}
 
 
 @pytest.mark.parametrize("learner", [
