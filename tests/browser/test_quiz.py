@@ -10,11 +10,13 @@ CELLS = (
 
 
 def test_quiz_and_check(lab, open_notebook):
-    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    cells = [nbformat.v4.new_markdown_cell("$x^2$")]  # has JupyterLab load its own MathJax
+    cells += [nbformat.v4.new_code_cell(source) for source in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
     nbformat.write(notebook, lab.notebooks / "quiz.ipynb")
     page = open_notebook("quiz.ipynb")
+    page.locator("mjx-container").first.wait_for()
 
     right = page.get_by_text("Weights that a few gradient steps turn into good weights")
     wrong = page.get_by_text("A learning rate for every weight", exact=True)
@@ -30,4 +32,5 @@ def test_quiz_and_check(lab, open_notebook):
     verdict = page.locator(".course-verdict")
     assert "✗ θ after one step should be" in verdict.text_content()
     assert page.get_by_text("Hint 1 of 2").count() == 1
+    page.wait_for_timeout(2000)  # jupyterquiz waits a second before it looks for MathJax
     assert page.outside == []
