@@ -113,4 +113,4 @@ def test_the_pictures_shown_are_those_dealt(page):
         pixels = page.locator(".course-versus img").nth(i).evaluate(read)
         seen = 1 - torch.tensor(pixels).view(28, 28) / 255
         distances = [(seen - image[0]).abs().mean().item() for image in dealt_here]
-        assert min(distances) == distances[i] < 0.05
+        assert min(distances) == distances[i] < 0.08
