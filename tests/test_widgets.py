@@ -232,7 +232,21 @@ def test_the_static_twin_is_the_same_picture(learners):
     assert figure.axes[0].get_xlabel() == "x" and figure.axes[1].get_xlabel() == "gradient steps"
 
 
+TOGETHER = (  # learners that meet in one picture
+    "MAML FOMAML Reptile ANIL MetaSGD FineTune FromScratch NearestPoint BayesOptimalSinusoid"
+    " RandomFeatures LinearProbe FrozenFeatures MultiHead",
+    "ProtoNet MatchingNet RelationNet NearestCentroid LinearHead pixels",
+    "RandomArm UCB1 ThompsonSampling Greedy LearnedIndex BayesOptimalBandit",
+    "TanimotoGP RidgeHead TanimotoNeighbor",
+    "FromScratch FineTune FOMAML Reptile NGram",
+)
+
+
 def test_each_learner_looks_the_same_everywhere():
     assert plots.style(FromScratch(MLP(1, 1)))["color"] == plots.style("FromScratch")["color"]
-    looks = {name: str(look) for name, look in plots.STYLES.items() if name != "FromScratchAdam"}
-    assert len(set(looks.values())) == len(looks)  # FromScratchAdam is from scratch as well
+
+
+@pytest.mark.parametrize("names", TOGETHER)
+def test_learners_that_meet_can_be_told_apart(names):
+    looks = [str(plots.STYLES[name]) for name in names.split()]
+    assert len(set(looks)) == len(looks)
