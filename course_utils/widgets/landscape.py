@@ -35,8 +35,8 @@ QUESTIONS = {
     ),
     "all agree": (
         "Change one thing so that all four agree, wherever A and B lie.",
-        "Where all tasks have the same round curvature, the weights of all learners are equal and"
-        " the best θ is the middle. What tells the four apart is how the tasks are curved.",
+        "Where all tasks have the same curvature, each learner gives them equal weights, and the"
+        " best θ is the middle. What tells the four apart is how differently tasks are curved.",
     ),
 }
 
