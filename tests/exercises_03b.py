@@ -127,7 +127,7 @@ CASES = {
     },
     "3b.3": {
         "signature": "encode, support_x, support_y, query_x, query_y",
-        "given": {"prototypes": prototypes, "logits": logits},
+        "given": {"class_means": prototypes, "distance_logits": logits},
         "right": [episode, episode_by_loop],
         "wrong": {
             "remap them to 0 .. ways − 1 in this task": not_remapped,

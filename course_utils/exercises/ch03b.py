@@ -270,8 +270,8 @@ EXERCISES = {
             " query. Then: embed, prototypes, logits, cross-entropy with the query labels.",
             "classes = support_y.unique()\n"
             "support_y, query_y = (torch.searchsorted(classes, y) for y in (support_y, query_y))\n"
-            "centres = prototypes(encode(support_x), support_y, len(classes))\n"
-            "scores = logits(encode(query_x), centres)\n"
+            "centres = class_means(encode(support_x), support_y, len(classes))\n"
+            "scores = distance_logits(encode(query_x), centres)\n"
             "return torch.nn.functional.cross_entropy(scores, query_y)",
         ),
     ),

@@ -45,6 +45,9 @@ def picture(points: Points | None = None, temperature: float = 1.0) -> Figure:
         for i, (x, y) in enumerate(points[:-1]):
             ax.plot(x, y, "o", color=COLORS[i // SHOTS], mec="white", ms=8)
         ax.plot(*points[-1], marker="$?$", color="black", ms=12)
+        view.stars.set_markersize(24)  # room for a letter
+        for name, centre in zip(CLASSES, view.centres.tolist(), strict=True):
+            ax.text(*centre, name, ha="center", va="center", fontsize=7, weight="bold")
         ax.set_title(kind, fontsize=9)
     return figure
 
@@ -90,6 +93,7 @@ class View:
         ax.plot(0, 0, "+", color="black", ms=9)
         self.spokes = [ax.plot([], [], color=c, lw=1)[0] for c in COLORS]
         (self.stars,) = ax.plot([], [], "*", color="white", mec="black", ms=15)
+        self.centres = torch.zeros(len(CLASSES), 2)  # the prototypes
         step = REACH / CELLS
         steps = torch.linspace(-REACH + step, REACH - step, CELLS)
         self.grid = torch.cartesian_prod(steps, steps).flip(1)  # row after row, from below
@@ -102,7 +106,7 @@ class View:
         color = 1 - strength * (1 - light[p.argmax(1)])
         self.regions.set_data(color.reshape(CELLS, CELLS, 3))
         support = torch.tensor(points[:-1], dtype=torch.float32).unsqueeze(0)
-        centres = prototypes(support, one_hot(LABELS).float())[0]
+        self.centres = centres = prototypes(support, one_hot(LABELS).float())[0]
         self.stars.set_data(*([], []) if kind == ATTENTION else centres.T)
         for c, line in enumerate(self.spokes):
             mine = support[0, LABELS[0] == c]
