@@ -5,7 +5,8 @@
 600 tasks for each cell, the same for every learner, three queries a class; test scripts that no
 learner has seen. Intervals are 95 % bootstrap intervals: over tasks, or, within scripts, over
 scripts. Omniglot's small archive (five alphabets) is measured where COURSE_OMNIGLOT names its
-folder: 20-way 1-shot within an alphabet, support by one drawer and queries by another.
+folder, 20-way within an alphabet: 1-shot, the support by one drawer and the queries by another, and
+with the examples of 5 and of 18 drawers, which shows how many letters can't be told apart at all.
 How the learners were trained: benchmarks/characters_train.py.
 """
 
@@ -23,7 +24,7 @@ from torch import nn
 from course_utils import checkpoints
 from course_utils.learners import ProtoNet
 from course_utils.tasks import Characters, Omniglot
-from course_utils.training import Result, bootstrap_interval, test
+from course_utils.training import bootstrap_interval, test
 
 OUT = Path(__file__).with_suffix(".json")
 NAMES = {
@@ -35,6 +36,7 @@ NAMES = {
     "anil_characters": "ANIL (Conv4)",
 }
 CELLS = ((5, 1), (5, 5), (20, 1), (20, 5))  # ways, shots
+SHOTS = (1, 5, 18)  # on Omniglot; 18 are all drawers but two
 # Errors in the original one-shot test (20-way 1-shot within an alphabet, other alphabets than here)
 PUBLISHED = {
     "people": 0.045,
@@ -75,47 +77,38 @@ def can(learner: nn.Module, ways: int) -> bool:
     return getattr(getattr(learner, "network", None), "outputs", ways) == ways
 
 
-def summary(result: Result) -> dict:
-    low, high = result.interval
-    return {"mean": round(result.mean, 4), "interval": [round(low, 4), round(high, 4)]}
+def cell(mean: float, interval: tuple[float, float]) -> dict:
+    return {"mean": round(float(mean), 4), "interval": [round(float(v), 4) for v in interval]}
 
 
 def accuracies(learner: nn.Module, num_tasks: int) -> dict:
     """Each cell, in tasks from all test scripts and from within one."""
     table = {}
-    for ways, shots in CELLS:
-        if can(learner, ways):
-            table[f"{ways}-way {shots}-shot"] = {
-                name: summary(test(learner, Characters("test", ways, shots, 3, within),
-                                   num_tasks=num_tasks))
-                for name, within in (("random", False), ("within script", True))
-            }  # fmt: skip
+    for ways, shots in filter(lambda c: can(learner, c[0]), CELLS):
+        for kind, within in (("random", False), ("within script", True)):
+            task_set = Characters("test", ways, shots, 3, within)
+            result = test(learner, task_set, num_tasks=num_tasks)
+            row = table.setdefault(f"{ways}-way {shots}-shot", {})
+            row[kind] = cell(result.mean, result.interval)
     return table
 
 
-def real(learner: nn.Module, num_tasks: int) -> dict:
+def real(learner: nn.Module, num_tasks: int, shots: int = 1) -> dict:
     """Errors on Omniglot's small archive: each alphabet, and all, resampling alphabets."""
-    task_set = Omniglot(split="background_small1", ways=20, shots=1, queries=1, within_script=True)
-    result = test(learner, task_set, num_tasks=5 * num_tasks)
-    table = {}
-    for unit, alphabet in enumerate(task_set.scripts):
-        errors = 1 - result.scores[result.unit == unit]
-        low, high = bootstrap_interval(errors)
-        table[alphabet] = {
-            "mean": round(float(errors.mean()), 4), "interval": [round(low, 4), round(high, 4)]
-        }  # fmt: skip
+    task_set = Omniglot(split="background_small1", ways=20, shots=shots, queries=1,
+                        within_script=True)  # fmt: skip
+    result = test(learner, task_set, num_tasks=num_tasks)
+    each = {a: 1 - result.scores[result.unit == u] for u, a in enumerate(task_set.scripts)}
+    table = {alphabet: cell(e.mean(), bootstrap_interval(e)) for alphabet, e in each.items()}
     low, high = result.interval
-    table["all"] = {
-        "mean": round(1 - result.mean, 4), "interval": [round(1 - high, 4), round(1 - low, 4)]
-    }  # fmt: skip
-    return table
+    return {**table, "all": cell(1 - result.mean, (1 - high, 1 - low))}
 
 
-def line(cell: dict | None) -> str:
-    if cell is None:
+def line(known: dict | None) -> str:
+    if known is None:
         return f"{'':20}"
-    low, high = cell["interval"]
-    return f"{cell['mean']:.3f} [{low:.3f}, {high:.3f}]"
+    low, high = known["interval"]
+    return f"{known['mean']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def show(table: dict) -> None:
@@ -129,16 +122,14 @@ def show(table: dict) -> None:
         for row in table["learners"].values():
             numbers = [line(row["test scripts"].get(c, {}).get(kind)) for c in cells]
             print(f"{row['what'][:39]:40}" + " ".join(numbers), row["minutes"] or "")
-    if any("omniglot" in row for row in table["learners"].values()):
-        print("\nerror on Omniglot's small archive, 20-way 1-shot within an alphabet")
+    for shots in SHOTS:
+        print(f"\nerror on Omniglot's small archive, 20-way {shots}-shot within an alphabet")
         for row in table["learners"].values():
-            for alphabet, cell in row.get("omniglot", {}).items():
-                print(f"{row['what'][:39]:40} {alphabet:15} {line(cell)}")
-        print(
-            "published, on other alphabets:",
-            *(f"{k} {v}" for k, v in PUBLISHED.items()),
-            sep="\n  ",
-        )
+            for alphabet, error in row.get("omniglot", {}).get(f"{shots}-shot", {}).items():
+                print(f"{row['what'][:39]:40} {alphabet:15} {line(error)}")
+    print(
+        "\npublished, on other alphabets:", *(f"{k}: {v}" for k, v in PUBLISHED.items()), sep="\n  "
+    )
 
 
 def main() -> None:
@@ -166,7 +157,7 @@ def main() -> None:
             "test scripts": accuracies(learner, arguments.tasks),
         }
         if os.environ.get("COURSE_OMNIGLOT") and can(learner, 20):
-            row["omniglot"] = real(learner, arguments.tasks)
+            row["omniglot"] = {f"{k}-shot": real(learner, arguments.tasks, k) for k in SHOTS}
         elif old := before.get("learners", {}).get(name, {}).get("omniglot"):
             row["omniglot"] = old  # measured where the archive was
         table["learners"][name] = row
