@@ -115,6 +115,7 @@ def test_a_players_dice_are_not_the_dealers():
     (lambda: Bandits(2).sample(1).step(torch.tensor([2])), "must be whole numbers 0 .. 1"),
     (lambda: Bandits(2).sample(1).step(torch.tensor(0)), "must be whole numbers 0 .. 1"),
     (lambda: UCB1(width=-1), "width must be 0 or more, got -1"),
+    (lambda: UCB1(prior=math.nan), "prior must be 0 or more, got nan"),
     (lambda: BayesOptimalBandit(Bandits(5, 100)), "5 arms and 100 pulls have .* too many"),
     (lambda: BayesOptimalBandit(Bandits(p=(0.0, 0.5))), "known for p = .0.0, 1.0. only"),
 ])  # fmt: skip
@@ -182,17 +183,21 @@ def test_thompson_pulls_an_arm_as_often_as_it_is_the_best():
 @given(
     counts=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=4),
     width=st.floats(0, 4),
+    prior=st.sampled_from([0, 1, 2.5]),
 )
-def test_ucb1_is_its_formula(counts, width):
-    chosen = UCB1(width).choose(beliefs(counts), 5).item()
-    pulled = [s + f for s, f in counts]
+def test_ucb1_is_its_formula(counts, width, prior):
+    chosen = UCB1(width, prior).choose(beliefs(counts), 5).item()
+    pulled = [s + f + 2 * prior for s, f in counts]
     if 0 in pulled:
         assert pulled[chosen] == 0
         return
-    n = sum(pulled)
-    index = [s / (s + f) + math.sqrt(width * math.log(n) / (s + f)) for s, f in counts]
+    log_n = math.log(sum(pulled))
+    index = [
+        (s + prior) / n_a + math.sqrt(width * log_n / n_a)
+        for (s, _), n_a in zip(counts, pulled, strict=True)
+    ]
     assert index[chosen] == pytest.approx(max(index), abs=1e-5)
-    assert UCB1().width == 2
+    assert UCB1().width == 2 and UCB1().prior == 0
 
 
 def test_greedy_takes_the_largest_posterior_mean():
@@ -264,7 +269,7 @@ def test_nothing_beats_the_optimum_and_the_optimum_reaches_it():
     best = play(optimal.adapt(environments), environments)
     low, high = interval(best)
     assert low <= optimal.value <= high
-    for player in (RandomArm(), Greedy(), ThompsonSampling(), UCB1(), UCB1(0.1)):
+    for player in (RandomArm(), Greedy(), ThompsonSampling(), UCB1(), UCB1(0.1), UCB1(0.01, 1)):
         returns = play(player.adapt(environments), environments)
         low, _ = interval(returns - best)  # in pairs
         assert low <= 0, type(player).__name__

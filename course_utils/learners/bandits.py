@@ -83,18 +83,22 @@ class UCB1(BanditPlayer):
     """Pulls each arm once, then the one with the largest mean + √(`width` · ln n / n_a).
 
     n pulls were made, n_a of them of arm a. Source: Auer et al. 2002, figure 1, where `width` is 2.
+    Every arm is credited beforehand with `prior` successes and as many failures: with 1 the mean is
+    the posterior's for a uniform prior, and no arm has to be tried first.
     """
 
-    def __init__(self, width: float = 2.0):
+    def __init__(self, width: float = 2.0, prior: float = 0.0):
         super().__init__()
-        if not width >= 0:
-            raise ValueError(f"width must be 0 or more, got {width}")
-        self.width = width
+        for name, value in (("width", width), ("prior", prior)):
+            if not value >= 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        self.width, self.prior = width, prior
 
     def choose(self, belief: Tensor, left: int) -> Tensor:
-        pulled = belief.sum(2)  # (T, k)
+        s, f = (belief + self.prior).unbind(2)  # (T, k)
+        pulled = s + f
         log_n = pulled.sum(1, keepdim=True).clamp(min=1).log()  # (T, 1)
-        index = belief[..., 0] / pulled + (self.width * log_n / pulled).sqrt()
+        index = s / pulled + (self.width * log_n / pulled).sqrt()
         return torch.where(pulled == 0, math.inf, index).argmax(1)
 
 
