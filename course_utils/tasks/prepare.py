@@ -83,27 +83,35 @@ def thin(ink: np.ndarray) -> np.ndarray:
     Zhang and Suen 1984: pixels are peeled from the south-east and the north-west in turn, as long
     as that neither cuts a line in two nor shortens one that is thin already.
     """
-    ink = ink.copy()
-    changed = True
-    while changed:
-        changed = False
-        for corner in (0, 1):
-            # the eight neighbours, clockwise from north
-            n = [
-                np.roll(ink, (-down, -right), (-2, -1))
-                for down, right in (
-                    (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)
-                )
-            ]  # fmt: skip
-            count = sum(k.astype(np.int8) for k in n)
-            starts = sum((~a & b).astype(np.int8) for a, b in zip(n, [*n[1:], n[0]], strict=True))
-            north, east, south, west = n[0], n[2], n[4], n[6]
-            if corner == 0:
-                open_side = ~(north & east & south) & ~(east & south & west)
-            else:
-                open_side = ~(north & east & west) & ~(north & south & west)
-            peel = ink & (count >= 2) & (count <= 6) & (starts == 1) & open_side
-            if peel.any():
-                ink &= ~peel
-                changed = True
-    return ink
+    shape, row = ink.shape, ink.shape[-1]
+    ink = ink.astype(np.uint8).ravel()
+    inner = np.flatnonzero(ink)  # where ink is left
+    before = 0
+    while len(inner) != before:
+        before = len(inner)
+        for table in PEELED:
+            around = np.zeros(len(inner), np.uint8)  # the eight neighbours, a bit for each
+            for bit, (down, right) in enumerate(AROUND):
+                around |= ink[inner + down * row + right] << bit
+            goes = table[around]
+            ink[inner[goes]] = 0
+            inner = inner[~goes]
+    return ink.reshape(shape).astype(bool)
+
+
+AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # from north
+
+
+def peeled(corner: int) -> np.ndarray:
+    """For each of the 256 neighbourhoods, whether its middle is peeled: (256,)."""
+    n = np.arange(256)[:, None] >> np.arange(8) & 1  # (256, 8), in the order of AROUND
+    north, east, south, west = n[:, ::2].T
+    starts = ((n == 0) & (np.roll(n, -1, 1) == 1)).sum(1)  # lines that leave the middle
+    if corner == 0:
+        shut = (north & east & south) | (east & south & west)
+    else:
+        shut = (north & east & west) | (north & south & west)
+    return (n.sum(1) >= 2) & (n.sum(1) <= 6) & (starts == 1) & (shut == 0)
+
+
+PEELED = (peeled(0), peeled(1))
