@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from course_utils.widgets.landscape import REACH, START, Scene
 
@@ -104,8 +105,10 @@ def test_the_landscape_by_mouse_and_keyboard(page, still_box):
     assert place(page, "θ")[0] == pytest.approx(there[0] - 0.02 * 2 * REACH, abs=0.011)
     assert page.locator(".course-board-point").count() == 3
 
-    # numbers are typed instead
+    # numbers are typed instead, once the field has heard of the arrow key
     field = page.locator(".course-landscape input[type=text]")
+    x, y = place(page, "θ")
+    expect(field).to_have_value(re.compile(rf"; {x:.2f} {y:.2f}$"))
     field.fill("-1.6 -1.2; 1.6 1.2; 0 0")
     field.press("Enter")
     shows_losses_of(page, START)
