@@ -33,6 +33,15 @@ ALL_RUN = """() => {
   return cells.every(c => c.model.executionCount !== null)
       && panel.sessionContext.session.kernel.status === 'idle'; }"""
 
+# Nothing that the page has asked of the kernel is unanswered, four times in a row: a slider sends
+# its next value only after the answer to the last one.
+SETTLED = """() => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const done = [...kernel._futures.values()].every(asked => asked._status & 4);
+  const still = kernel.status === 'idle' && done;
+  window.courseStill = still ? (window.courseStill ?? 0) + 1 : 0;
+  return window.courseStill >= 4; }"""
+
 
 class Lab(NamedTuple):
     url: str
@@ -149,3 +158,14 @@ def still_box():
         raise AssertionError(f"still moving after {seconds} s: {locator}")
 
     return box_of
+
+
+@pytest.fixture
+def settle():
+    """Wait until the kernel has answered all that the page asked, and the page has drawn it."""
+
+    def wait(page) -> None:
+        page.evaluate("window.courseStill = 0")
+        page.wait_for_function(SETTLED, polling=100)
+
+    return wait

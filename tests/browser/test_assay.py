@@ -31,7 +31,7 @@ def expected(campaign):
     return [said.get(i, f"rank {ranks[i]}") for i in range(POOL)]
 
 
-def test_molecules_are_measured_and_the_rest_is_ranked_anew(page, still_box):
+def test_molecules_are_measured_and_the_rest_is_ranked_anew(page, still_box, settle):
     python = Campaign(player())
     molecule(page, POOL - 1).wait_for()
     assert notes(page) == expected(python)
@@ -44,6 +44,7 @@ def test_molecules_are_measured_and_the_rest_is_ranked_anew(page, still_box):
         "text => document.querySelectorAll('.course-assay button span')[0].textContent === text",
         arg=expected(python)[0],
     )
+    settle(page)
     assert notes(page) == expected(python)
 
     molecule(page, 2).press("ArrowRight")  # by keyboard
@@ -53,16 +54,18 @@ def test_molecules_are_measured_and_the_rest_is_ranked_anew(page, still_box):
     python.measure(3)
     says = page.locator(".assay .widget-html-content").filter(has_text="measurements left")
     says.filter(has_text=f"{ASSAYS - 2} of {ASSAYS}").wait_for()
+    settle(page)
     assert notes(page) == expected(python)
     found = re.search(r"found (\d+) active", says.inner_text())
     assert int(found[1]) == python.hits()[-1]
 
     molecule(page, 3).click(force=True)  # measured already: nothing happens
-    page.wait_for_timeout(500)
+    settle(page)
     assert f"{ASSAYS - 2} of {ASSAYS}" in says.inner_text()
 
     page.locator(".assay").get_by_role("button", name="Start again").click()
     says.filter(has_text=f"{ASSAYS} of {ASSAYS}").wait_for()
+    settle(page)
     assert notes(page) == expected(Campaign(player()))
     assert f"{ACTIVES} of the {POOL}" in says.inner_text()
     assert page.outside == []

@@ -72,7 +72,7 @@ def source(page) -> str:
     return page.locator(".course-embedding img").get_attribute("src")
 
 
-def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_box):
+def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_box, settle):
     cell = nbformat.v4.new_code_cell(
         "from course_utils.widgets import embedding\n\nembedding.explorer()"
     )
@@ -95,7 +95,7 @@ def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_
     page.mouse.move(*to, steps=8)
     page.mouse.up()
     changed(page, before)
-    page.wait_for_timeout(1500)
+    settle(page)
     now = points(page)
     assert abs(now[0][0] - START[-1][0]) < 0.15 and abs(now[0][1] - START[-1][1]) < 0.15
     assert now[1:] == [[round(v, 2) for v in p] for p in START[1:]]
@@ -104,6 +104,7 @@ def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_
     # the button puts it back, and the numbers with it
     page.get_by_role("button", name="as at first").click()
     wait_for_shares(page, expected(START, EUCLIDEAN))
+    settle(page)
     assert re.match(r"-2\.60 1\.20;", page.locator(".course-embedding input[type=text]").first
                     .input_value())  # fmt: skip
 
@@ -126,6 +127,7 @@ def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_
     field.fill(typed)
     field.press("Enter")
     wait_for_shares(page, expected([*START[:-1], START[7]], EUCLIDEAN))
+    settle(page)
     assert page.locator(".course-read").text_content() == CLASSES[2]
     field.fill("1 2; 3")
     field.press("Enter")

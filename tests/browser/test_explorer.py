@@ -57,7 +57,7 @@ def handle_of(page, label: str):
     return page.locator(".widget-inline-hbox", has_text=label).locator(".noUi-handle")
 
 
-def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
+def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box, settle):
     page = open_notebook("00_start_here.ipynb")
     page.locator(".course-explorer").wait_for()
     page.locator(".course-errors").scroll_into_view_if_needed()
@@ -71,6 +71,7 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
         handle.press("ArrowRight")
     wait_for_caption(page, "after 3 steps")
     changed(page, before)
+    settle(page)
     assert maml_error(page) == python_error(start, 3, truth)
 
     # the mouse moves a slider to its end
@@ -81,6 +82,7 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
     page.mouse.up()
     wait_for_caption(page, "after 10 steps")
     changed(page, before)
+    settle(page)
     assert maml_error(page) == python_error(start, 10, truth)
 
     # a click places a point; errors are then on the reader's own points
@@ -89,6 +91,7 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
     page.mouse.click(*place)
     wait_for_caption(page, "on your points")
     changed(page, before)
+    settle(page)
     assert page.locator(".course-board-point").count() == 6
     placed = points(page)[-1]
 
@@ -99,17 +102,19 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box):
     page.mouse.move(place[0] + 60, place[1] + 80, steps=6)
     page.mouse.up()
     changed(page, before)
+    settle(page)
     dragged = points(page)[-1]
     assert dragged[0] > placed[0] + 0.3 and dragged[1] < placed[1] - 0.5
 
     # arrow keys move it on, Delete removes it
     last = page.locator(".course-board-point").last
     last.press("ArrowUp")
+    settle(page)
     assert points(page)[-1][1] > dragged[1]
     before = source(page)
     last.press("Delete")
     changed(page, before)
+    settle(page)
     assert page.locator(".course-board-point").count() == 5
-    page.wait_for_timeout(500)
     assert maml_error(page) == python_error(start, 10, None)
     assert page.outside == []

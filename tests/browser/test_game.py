@@ -41,7 +41,7 @@ def score(page, player: str, kind: str) -> str:
     return page.locator(f".course-score[data-player='{player}'][data-kind='{kind}']").inner_text()
 
 
-def test_rounds_by_mouse_and_keyboard(page):
+def test_rounds_by_mouse_and_keyboard(page, settle):
     rounds = dealt("5-way")
     following = page.locator(".course-versus-next")
     wait_for(page, "Round 1 of 3.")
@@ -56,11 +56,12 @@ def test_rounds_by_mouse_and_keyboard(page):
         " === 'wrong'",
         arg=wrong,
     )
+    settle(page)
     assert "you" in option(page, wrong).inner_text()
     assert option(page, rounds[0].right).get_attribute("data-kind") == "right"
     assert "pixels" in option(page, rounds[0].answers["pixels"]).inner_text()
     option(page, rounds[0].right).click()  # too late to change one's mind
-    page.wait_for_timeout(300)
+    settle(page)
     yours, theirs = [False], [rounds[0].answers["pixels"] == rounds[0].right]
     assert score(page, "you", "5-way") == share(yours)
     assert score(page, "pixels", "5-way") == share(theirs)
@@ -78,6 +79,7 @@ def test_rounds_by_mouse_and_keyboard(page):
         page.keyboard.press("ArrowRight")
     page.keyboard.press(" ")
     wait_for(page, "Right.")
+    settle(page)
     assert following.is_disabled()  # it was the last
     yours += [True, True]
     theirs += [r.answers["pixels"] == r.right for r in rounds[1:]]
@@ -88,10 +90,12 @@ def test_rounds_by_mouse_and_keyboard(page):
 
     page.get_by_role("button", name="20-way").click()
     wait_for(page, "Round 1 of 3.")
+    settle(page)
     assert page.locator(".course-versus-options button").count() == 20
     right = dealt("20-way")[0].right
     option(page, right).click()
     wait_for(page, "Right.")
+    settle(page)
     assert score(page, "you", "20-way") == share([True])
     assert score(page, "you", "5-way") == share(yours)  # kept
 

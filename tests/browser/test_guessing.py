@@ -35,26 +35,29 @@ def as_shown(misses: list[float]) -> list[str]:
     return [f"{miss:.2f}" for miss in misses]
 
 
-def test_two_rounds_by_mouse_and_keyboard(open_notebook, still_box):
+def test_two_rounds_by_mouse_and_keyboard(open_notebook, still_box, settle):
     page = open_notebook("01_background.ipynb")
     target = page.locator(".game .widget-slider", has_text="A:").locator(".noUi-target")
     before, box = picture(page), still_box(target)
     page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)  # by mouse
     changed(page, before)
+    settle(page)
     before = picture(page)
     handle = page.locator(".game .widget-slider", has_text="B:").locator(".noUi-handle")
     for _ in range(7):  # by keyboard
         handle.press("ArrowRight")
     changed(page, before)
+    settle(page)
     field = page.locator(".game .widget-slider", has_text="C:").locator(".widget-readout")
     field.fill("1.7")  # by number
     field.press("Enter")
-    page.wait_for_timeout(500)
+    settle(page)
     first = [value(page, letter) for letter in "ABC"]
     assert first[0] > 1 and first[1:] == [0.7, 1.7]
 
     python = GuessingGame()
     button(page, "Check").click()
+    settle(page)
     play(python, first)
     assert row(page, "curve 1") == as_shown(python.table()[0])
     assert row(page, "all so far") == as_shown(python.table()[-1])
@@ -62,13 +65,16 @@ def test_two_rounds_by_mouse_and_keyboard(open_notebook, still_box):
     before = picture(page)
     button(page, "Next curve").press("Enter")
     changed(page, before)
+    settle(page)
     button(page, "Check").and_(page.locator(":enabled")).press("Enter")
+    settle(page)
     play(python, [0.0, 0.0, 0.0])
     assert row(page, "curve 2") == as_shown(python.table()[1])
     assert row(page, "all so far") == as_shown(python.table()[-1])
 
     button(page, "Start again").click()
     page.locator(".game table").wait_for(state="detached")
+    settle(page)
     assert value(page, "A") == 0
 
 

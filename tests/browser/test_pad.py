@@ -20,12 +20,13 @@ KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "languag
 
 
 @pytest.fixture
-def page(lab, open_notebook):
+def page(lab, open_notebook, settle):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=KERNEL)
     nbformat.write(notebook, lab.notebooks / "drawing.ipynb")
     page = open_notebook("drawing.ipynb")
     page.locator(".course-pad").wait_for()
     page.locator(".course-drawing").scroll_into_view_if_needed()
+    page.settle = lambda: settle(page)
     return page
 
 
@@ -42,9 +43,7 @@ def wait_for_strokes(page, number: int) -> list:
     field = "document.querySelector('.course-drawing input[type=text]').value"
     count = f"{field}.split(';').filter(s => s.trim()).length"
     page.wait_for_function(f"() => {count} === {number}")
-    before = None
-    while before != (before := typed(page)):
-        page.wait_for_timeout(400)
+    page.settle()
     return parse(typed(page))
 
 
@@ -144,6 +143,7 @@ def test_undo_clear_and_forget(page):
 
     press(page, "Stored symbols")
     page.get_by_text("It reads").wait_for()
+    page.settle()
     assert list(shares(page)) == ["A", "B", "C", "D"]
     forget = page.locator(".course-drawing button[title='Forget the last example of B']")
     forget.click()
@@ -152,6 +152,7 @@ def test_undo_clear_and_forget(page):
         "() => [...document.querySelectorAll('.course-share')].filter(e => e.offsetParent).length"
         " === 3"
     )
+    page.settle()
     press(page, "Start again")
     wait_for_strokes(page, 0)
     assert shares(page) == {}
@@ -193,7 +194,7 @@ def test_by_keyboard_and_by_number(page):
     field = page.locator(".course-drawing input[type=text]")
     field.fill("20 20, 80 80; 80 20, 20 80")
     field.press("Enter")
-    page.wait_for_timeout(500)
+    page.settle()
     pad.evaluate("e => e.blur()")
     strokes = wait_for_strokes(page, 2)
     seen = canvas(page)
