@@ -1,13 +1,15 @@
-"""Exercises with checks that say what is wrong, hints, and quizzes."""
+"""Exercises with checks that say what is wrong, hints, quizzes, and what has been solved."""
 
 from IPython.display import display
 
 from course_utils.exercises.exercise import Verdict, find, judge
 from course_utils.exercises.quizzes import quiz
+from course_utils.exercises.record import note, progress
 
-__all__ = ["check", "hint", "quiz", "verdict"]
+__all__ = ["check", "hint", "progress", "quiz", "verdict"]
 
 _hints_given: dict[str, int] = {}
+_told: set[str] = set()  # what stood in the way of noting progress: said once
 
 
 def verdict(name: str, answer: object) -> Verdict:
@@ -19,8 +21,15 @@ def verdict(name: str, answer: object) -> Verdict:
 
 
 def check(name: str, answer: object) -> None:
-    """Show whether `answer` solves exercise `name`, and if not, what is wrong with it."""
-    display(verdict(name, answer))
+    """Show whether `answer` solves exercise `name`, and if not, what is wrong with it.
+
+    What is solved is noted for `progress`, in a file beside the notebook.
+    """
+    found = verdict(name, answer)
+    display(found)
+    if not found.unsolved and (said := note(name, found.passed)) and said not in _told:
+        _told.add(said)
+        print(said)
 
 
 def hint(name: str, number: int | None = None) -> None:
