@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from course_utils.learners.base import MetaLearner
 from course_utils.losses import default_metric
 from course_utils.tasks.base import Tasks, TaskSet
+from course_utils.tasks.environments import DICE, Environments, play
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (prediction, y) -> (T,)
 
@@ -59,14 +60,18 @@ class Run:
     def check_fit(self) -> None:
         """Raise ValueError, in a sentence, where the learner can't work on the task set's tasks."""
         tasks = self.task_set.sample(2, torch.Generator(self.device).manual_seed(0)).to(self.device)
-        shapes = f"x {tuple(tasks.support_x.shape[2:])} and y {tuple(tasks.support_y.shape[2:])}"
+        if isinstance(tasks, Environments):
+            seen = f"an observation has shape {tuple(tasks.reset().shape[1:])}"
+        else:
+            x, y = tasks.support_x.shape[2:], tasks.support_y.shape[2:]
+            seen = f"an example has x {tuple(x)} and y {tuple(y)}"
         try:
             with torch.random.fork_rng():
                 losses = self.learner(tasks)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ValueError(
                 f"{type(self.learner).__name__} and {type(self.task_set).__name__} do not fit:"
-                f" an example has {shapes}, and the learner says: {error}"
+                f" {seen}, and the learner says: {error}"
             ) from error
         if losses.shape != (2,):
             raise ValueError(
@@ -174,10 +179,17 @@ def write_safely(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         partial.unlink(missing_ok=True)
 
 
-def scores_of(learner: MetaLearner, tasks: Tasks, metric: Metric) -> Tensor:
-    """The metric of each task (T,), measured in evaluation mode without gradients."""
+def scores_of(learner: MetaLearner, tasks: Tasks | Environments, metric: Metric) -> Tensor:
+    """The metric of each task (T,), measured in evaluation mode without gradients.
+
+    The score of an environment is its return, the mean over robots if it has several.
+    """
     scores = []
     with evaluating(learner), torch.no_grad():
+        if isinstance(tasks, Environments):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(DICE)  # adapting may throw dice too
+                return play(learner.adapt(tasks), tasks).view(len(tasks), -1).mean(1)
         for start in range(0, len(tasks), TASKS_AT_ONCE):
             part = tasks.part(start, start + TASKS_AT_ONCE)
             predict = learner.adapt(part.support_x, part.support_y)
@@ -197,5 +209,6 @@ def evaluating(learner: nn.Module):
 
 def larger_is_better(metric: Metric | None, task_set: TaskSet) -> bool:
     if metric is None:
-        return not task_set.sample(1).query_y.is_floating_point()
+        tasks = task_set.sample(1)
+        return isinstance(tasks, Environments) or not tasks.query_y.is_floating_point()
     return getattr(metric, "larger_is_better", False)

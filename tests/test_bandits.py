@@ -8,15 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
+from course_utils.learners.audit import audit, choices
 from course_utils.learners.bandits import (
     UCB1,
-    BayesOptimalBandit,
+    EpsilonGreedy,
     Greedy,
     LearnedIndex,
     RandomArm,
     ThompsonSampling,
+)
+from course_utils.learners.planning import (
+    BayesOptimalBandit,
+    GittinsIndex,
+    clairvoyant,
+    gittins_table,
 )
 from course_utils.networks import MLP
 from course_utils.tasks.bandits import BanditEnvironments, Bandits
@@ -116,6 +123,9 @@ def test_a_players_dice_are_not_the_dealers():
     (lambda: Bandits(2).sample(1).step(torch.tensor(0)), "must be whole numbers 0 .. 1"),
     (lambda: UCB1(width=-1), "width must be 0 or more, got -1"),
     (lambda: UCB1(prior=math.nan), "prior must be 0 or more, got nan"),
+    (lambda: EpsilonGreedy(1.1), "epsilon must be a probability, between 0 and 1, got 1.1"),
+    (lambda: EpsilonGreedy(math.nan), "epsilon must be a probability"),
+    (lambda: GittinsIndex(Bandits(p=(0.0, 0.5))), "known for p = .0.0, 1.0. only"),
     (lambda: BayesOptimalBandit(Bandits(5, 100)), "5 arms and 100 pulls have .* too many"),
     (lambda: BayesOptimalBandit(Bandits(p=(0.0, 0.5))), "known for p = .0.0, 1.0. only"),
 ])  # fmt: skip
@@ -202,10 +212,15 @@ def test_ucb1_is_its_formula(counts, width, prior):
 
 def test_greedy_takes_the_largest_posterior_mean():
     belief = beliefs([[1, 1], [0, 0], [3, 2]], [[0, 1], [0, 0], [1, 2]])
-    assert Greedy().choose(belief, 3).tolist() == [
-        2,
-        1,
-    ]  # 4/7, 1/2
+    assert Greedy().choose(belief, 3).tolist() == [2, 1]  # 4/7, 1/2
+
+
+def test_epsilon_greedy_explores_as_often_as_it_should():
+    belief = beliefs([[1, 1], [0, 3], [3, 2], [0, 0]]).expand(20_000, 4, 2)
+    torch.manual_seed(0)
+    share = torch.bincount(EpsilonGreedy(0.2).choose(belief, 3), minlength=4) / 20_000
+    assert share.tolist() == pytest.approx([0.05, 0.05, 0.85, 0.05], abs=0.01)
+    assert torch.equal(EpsilonGreedy(0.0).choose(belief, 3), Greedy().choose(belief, 3))
 
 
 # --- the optimum ---------------------------------------------------------------------------------
@@ -269,10 +284,127 @@ def test_nothing_beats_the_optimum_and_the_optimum_reaches_it():
     best = play(optimal.adapt(environments), environments)
     low, high = interval(best)
     assert low <= optimal.value <= high
-    for player in (RandomArm(), Greedy(), ThompsonSampling(), UCB1(), UCB1(0.1), UCB1(0.01, 1)):
+    players = RandomArm(), Greedy(), EpsilonGreedy(), ThompsonSampling(), UCB1(), UCB1(0.1)
+    for player in (*players, UCB1(0.01, 1), GittinsIndex(task_set)):
         returns = play(player.adapt(environments), environments)
         low, _ = interval(returns - best)  # in pairs
         assert low <= 0, type(player).__name__
+
+
+# --- the Gittins index ---------------------------------------------------------------------------
+
+
+def worth(s, f, left, price):
+    """What an arm is worth to one who pays `price` a pull and may stop, pulling once at least."""
+    if left == 0:
+        return 0.0
+    mean = (s + 1) / (s + f + 2)
+    paid, unpaid = (max(0, worth(*x, left - 1, price)) for x in ((s + 1, f), (s, f + 1)))
+    return mean - price + mean * paid + (1 - mean) * unpaid
+
+
+def test_the_gittins_index_is_the_price_at_which_an_arm_is_worth_nothing():
+    table = gittins_table(9)
+    for s, f, left in [(0, 0, 9), (0, 0, 1), (2, 1, 6), (0, 3, 5), (5, 1, 3), (4, 4, 1), (1, 2, 6)]:
+        exact = optimize.brentq(lambda price, *x: worth(*x, price), 0, 1, args=(s, f, left))
+        assert table[left][s + f, s].item() == pytest.approx(exact, abs=1e-3), (s, f, left)
+
+
+def test_the_gittins_index_by_hand():
+    """One pull: the mean. Two: 1/2 and, if that paid, 2/3 more, in 3/2 pulls on average."""
+    table = gittins_table(5)
+    assert table[1][3, 1].item() == pytest.approx(2 / 5, abs=1e-5)
+    assert table[2][0, 0].item() == pytest.approx((1 / 2 + 1 / 2 * 2 / 3) / (3 / 2), abs=1e-3)
+
+
+def test_the_gittins_index_grows_with_the_pulls_that_are_left():
+    first = torch.stack([row[0, 0] for row in gittins_table(30)[1:]])
+    assert (first.diff() > 0).all() and first[0] == 0.5 and first[-1] < 0.9
+
+
+def test_gittins_players_earn_the_optimum_here():
+    task_set = Bandits(arms=3, pulls=8)
+    optimal, player = BayesOptimalBandit(task_set), GittinsIndex(task_set)
+    audited = audit(player, optimal, task_set.sample(2000, seeded()))
+    assert audited.cost.sum(1).mean() < 0.001
+
+
+def test_the_clairvoyants_plan_is_what_brute_force_finds():
+    environments = Bandits(arms=3, pulls=4).sample(5, seeded())
+    for bound, pays in zip(clairvoyant(environments), environments.pays.tolist(), strict=True):
+        plans = []
+        for shares in itertools.product(range(5), repeat=3):
+            if sum(shares) == 4:
+                plans.append(
+                    sum(
+                        (sum(pays[a][:i]) + 1) / (i + 2)
+                        for a, share in enumerate(shares)
+                        for i in range(share)
+                    )
+                )
+        assert bound.item() == pytest.approx(max(plans))
+
+
+def test_the_clairvoyant_is_above_the_optimum():
+    task_set = Bandits(arms=3, pulls=8)
+    bound = clairvoyant(task_set.sample(5000, seeded()))
+    low, high = interval(bound)
+    assert low > BayesOptimalBandit(task_set).value and high < 8 * 3 / 4  # told p: 8 · E max p
+
+
+# --- choices, one by one -------------------------------------------------------------------------
+
+
+def test_the_costs_of_choices_are_what_a_player_falls_short():
+    task_set = Bandits(arms=3, pulls=6)
+    optimal = BayesOptimalBandit(task_set)
+    environments = task_set.sample(20_000, seeded())
+    for player in (Greedy(), ThompsonSampling(), UCB1()):
+        audited = audit(player, optimal, environments)
+        assert (audited.cost >= 0).all()
+        low, high = interval(audited.paid.sum(1))
+        assert low < optimal.value - audited.cost.sum(1).mean() < high
+    best = audit(optimal, optimal, environments)
+    assert best.agrees.all() and torch.equal(best.paid.sum(1), play_of(optimal, environments))
+
+
+def play_of(player, environments):
+    return play(player.adapt(environments), environments)
+
+
+def test_an_audit_retells_the_episode():
+    task_set = Bandits(arms=3, pulls=6)
+    environments = task_set.sample(50, seeded())
+    audited = audit(RandomArm(), BayesOptimalBandit(task_set), environments, seed=4)
+    assert torch.equal(audited.paid.sum(1), play(RandomArm().adapt(environments), environments, 4))
+    pulled = torch.nn.functional.one_hot(audited.arm, 3)
+    after = audited.belief.sum(3)[:, :-1] + pulled[:, :-1]
+    assert torch.equal(after, audited.belief.sum(3)[:, 1:]) and not audited.belief[:, 0].any()
+    assert torch.equal(audited.belief.sum(3)[:, -1] + pulled[:, -1], environments.pulled.float())
+
+
+def test_choices_are_sorted_by_belief_whatever_the_order_of_arms():
+    task_set = Bandits(arms=2, pulls=3)
+    optimal = BayesOptimalBandit(task_set)
+    environments = task_set.sample(500, seeded())
+    audited = audit(RandomArm(), optimal, environments)
+    found = choices(audited, optimal)
+    assert found.visits.sum() == 1500
+    total = (found.visits * found.cost).sum().item()
+    assert total == pytest.approx(audited.cost.sum().item())
+    for belief, arm, better, visits, cost in zip(*found, strict=True):
+        counts = tuple(map(tuple, belief.tolist()))
+        values = dict(zip(counts, action_values(counts, 3 - belief.sum().item()), strict=True))
+        best = max(values.values())
+        assert cost.item() == pytest.approx(best - values[tuple(arm.tolist())], abs=1e-9)
+        assert values[tuple(better.tolist())] == pytest.approx(best)
+        here = (audited.belief == belief).all(3).all(2) | (audited.belief == belief.flip(0)).all(
+            3
+        ).all(2)
+        chosen = audited.belief.gather(
+            2, audited.arm.view(500, 3, 1, 1).expand(-1, -1, 1, 2)
+        ).squeeze(2)
+        assert (here & (chosen == arm).all(2)).sum() == visits
 
 
 # --- learning to explore -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.learners.base import MetaLearner
-from course_utils.tasks.bandits import BanditEnvironments, Bandits
+from course_utils.tasks.bandits import BanditEnvironments
 from course_utils.tasks.environments import Policy
 
 
@@ -68,6 +68,24 @@ class Greedy(BanditPlayer):
         return posterior_mean(belief).argmax(1)
 
 
+class EpsilonGreedy(BanditPlayer):
+    """Pulls any arm with probability `epsilon`, all equally likely; otherwise it is greedy.
+
+    Raises ValueError unless `epsilon` is a probability.
+    """
+
+    def __init__(self, epsilon: float = 0.1):
+        super().__init__()
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon must be a probability, between 0 and 1, got {epsilon}")
+        self.epsilon = epsilon
+
+    def choose(self, belief: Tensor, left: int) -> Tensor:
+        explore = torch.rand(len(belief), device=belief.device) < self.epsilon
+        anything = torch.randint(belief.shape[1], belief.shape[:1], device=belief.device)
+        return torch.where(explore, anything, posterior_mean(belief).argmax(1))
+
+
 class ThompsonSampling(BanditPlayer):
     """Draws what each arm may pay from its posterior Beta(1 + s, 1 + f), and pulls the best draw.
 
@@ -100,102 +118,6 @@ class UCB1(BanditPlayer):
         log_n = pulled.sum(1, keepdim=True).clamp(min=1).log()  # (T, 1)
         index = s / pulled + (self.width * log_n / pulled).sqrt()
         return torch.where(pulled == 0, math.inf, index).argmax(1)
-
-
-class BayesOptimalBandit(BanditPlayer):
-    """The best that any player can do on `task_set`, whose arms are uniform on (0, 1).
-
-    Backward induction over beliefs (Bellman 1956): V = 0 after the last pull, and before it
-
-        V = max_a Q_a,   Q_a = m_a · (1 + V if a pays) + (1 − m_a) · (V if it does not),
-
-    with m_a the posterior mean of arm a. Beliefs that differ only in the order of their arms are
-    one. Raises ValueError for another prior, or for too many beliefs to list.
-    """
-
-    most = 50_000_000  # beliefs, before symmetry: minutes, and gigabytes
-
-    def __init__(self, task_set: Bandits):
-        super().__init__()
-        self.task_set = task_set
-        k, n = task_set.arms, task_set.pulls
-        if task_set.p != (0.0, 1.0):
-            raise ValueError(f"the optimum is known for p = (0.0, 1.0) only, got {task_set.p}")
-        if (beliefs := math.comb(n + 2 * k, 2 * k)) > self.most:
-            raise ValueError(f"{k} arms and {n} pulls have {beliefs:,} beliefs, too many to list")
-        self.codes = [torch.zeros(1, k, dtype=torch.long)]  # after m pulls: (beliefs, k)
-        for _ in range(n):
-            here = self.codes[-1]
-            after = [self._key(one_more(here, a, paid)) for a in range(k) for paid in (0, 1)]
-            self.codes.append(self._codes(torch.cat(after).unique()))
-        self.q, value = [], torch.zeros(len(self.codes[n]), dtype=torch.double)
-        for m in reversed(range(n)):
-            self.q.insert(0, self._one_pull(m, value))
-            value = self.q[0].amax(1)
-        self.value = value.item()  # the expected return of an episode
-
-    def values(self, belief: Tensor) -> Tensor:
-        """Q (T, k): the return still to come if an arm is pulled and then all is done right.
-
-        Every belief of the batch must have the same number of pulls, fewer than the bandit has.
-        """
-        m = round(belief[0].sum().item())
-        if not 0 <= m < len(self.q):
-            raise ValueError(f"after {m} of {len(self.q)} pulls there is nothing left to choose")
-        codes, order = code_of(belief.cpu().long()).sort(1)  # (T, k) each
-        q = self.q[m][self._row(m, codes)]
-        return torch.empty_like(q).scatter_(1, order, q).to(belief.device)
-
-    def choose(self, belief: Tensor, left: int) -> Tensor:
-        return self.values(belief).argmax(1)
-
-    def _one_pull(self, m: int, later: Tensor) -> Tensor:
-        """Q of every belief after m pulls (beliefs, k), given the values after m + 1."""
-        codes = self.codes[m]
-        mean = posterior_mean(counts_of(codes).double())  # (beliefs, k)
-        columns = []
-        for a in range(codes.shape[1]):
-            not_paid, paid = (later[self._row(m + 1, one_more(codes, a, pay))] for pay in (0, 1))
-            columns.append(mean[:, a] * (1 + paid) + (1 - mean[:, a]) * not_paid)
-        return torch.stack(columns, 1)
-
-    # --- where a belief stands in the lists: its arms' codes, sorted, read as one number
-
-    def _key(self, codes: Tensor) -> Tensor:  # (n, k) -> (n,)
-        key = torch.zeros_like(codes[:, 0])
-        for column in codes.sort(1).values.T:
-            key = key * self._base() + column
-        return key
-
-    def _codes(self, key: Tensor) -> Tensor:  # (n,) -> (n, k)
-        powers = self._base() ** torch.arange(self.task_set.arms).flip(0)
-        return key.unsqueeze(1) // powers % self._base()
-
-    def _row(self, m: int, codes: Tensor) -> Tensor:
-        return torch.searchsorted(self._key(self.codes[m]), self._key(codes))
-
-    def _base(self) -> int:
-        return (self.task_set.pulls + 1) * (self.task_set.pulls + 2) // 2
-
-
-def code_of(counts: Tensor) -> Tensor:
-    """Successes and failures (..., 2) as one number: (0, 0) is 0, (0, 1) is 1, (1, 0) is 2 ..."""
-    pulled = counts.sum(-1)
-    return pulled * (pulled + 1) // 2 + counts[..., 0]
-
-
-def counts_of(code: Tensor) -> Tensor:
-    """The successes and failures (..., 2) that have this code."""
-    pulled = ((8 * code + 1).double().sqrt().long() - 1) // 2
-    s = code - pulled * (pulled + 1) // 2
-    return torch.stack([s, pulled - s], -1)
-
-
-def one_more(codes: Tensor, arm: int, paid: int) -> Tensor:
-    """Codes (n, k) with one more pull of `arm`."""
-    codes = codes.clone()
-    codes[:, arm] += counts_of(codes[:, arm]).sum(1) + 1 + paid
-    return codes
 
 
 class LearnedIndex(BanditPlayer):

@@ -33,6 +33,12 @@ class BanditEnvironments(Environments):
     def __len__(self) -> int:
         return len(self.p)
 
+    def to(self, device: torch.device | str) -> "BanditEnvironments":
+        """The same bandits on `device`, at the beginning of an episode."""
+        self.p, self.pays = self.p.to(device), self.pays.to(device)
+        self.reset()
+        return self
+
     def reset(self) -> Tensor:
         self.pulled = torch.zeros(self.p.shape, dtype=torch.long, device=self.p.device)  # (T, k)
         self.left = self.pulls

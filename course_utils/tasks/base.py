@@ -33,7 +33,7 @@ class TaskSet(ABC):
 
     @abstractmethod
     def sample(self, num_tasks: int, generator: torch.Generator | None = None) -> Tasks:
-        """Draw `num_tasks` tasks, on the generator's device."""
+        """Draw `num_tasks` tasks, or `Environments` to act in, on the generator's device."""
 
 
 def check_counts(**counts: int) -> None:
