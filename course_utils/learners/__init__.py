@@ -8,6 +8,7 @@ from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
 from course_utils.learners.language import Mixture, NGram
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
+from course_utils.learners.prior import PriorLogistic
 from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 from course_utils.learners.scikit import Scikit
 
@@ -30,6 +31,7 @@ __all__ = [
     "NearestCentroid",
     "NearestPoint",
     "Predictor",
+    "PriorLogistic",
     "ProtoNet",
     "RelationNet",
     "Reptile",
