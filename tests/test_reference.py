@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from course_utils.learners import FromScratch
-from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
+from course_utils.learners.reference import (
+    FOMAMLWithAdam,
+    FromScratchAdam,
+    NearestPoint,
+    WithAdam,
+)
 from course_utils.networks import MLP
 from course_utils.tasks import Sinusoids
 
@@ -28,7 +33,7 @@ def test_nearest_point_needs_a_point():
 
 
 def test_one_adam_over_all_is_one_adam_for_each():
-    start = MLP(1, 8, 1)
+    start = MLP(1, 8, 5, 1)  # a square or long weight, whose gradient lies transposed in memory
     got = WithAdam(start, inner_lr=0.01, inner_steps=20, weight_decay=0.5).adapt(SX, SY)(QX)
     for t in range(3):
         network = copy.deepcopy(start)
@@ -58,3 +63,26 @@ def test_the_trajectory_is_kept_and_the_start_unchanged():
 def test_it_is_not_for_meta_learning():
     with pytest.raises(TypeError, match="nothing to meta-learn"):
         FromScratchAdam(MLP(1, 8, 1))(TASKS)
+
+
+def test_first_order_maml_around_adam_follows_the_query_gradient_where_adam_arrives():
+    start = MLP(1, 8, 5, 1)
+    learner = FOMAMLWithAdam(start, inner_lr=0.01, inner_steps=4)
+    losses = learner(TASKS)
+    losses.sum().backward()
+    expected = [torch.zeros_like(p) for p in start.parameters()]
+    for t in range(3):
+        network = copy.deepcopy(start)
+        adam = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0.0)
+        for _ in range(4):
+            adam.zero_grad()
+            torch.nn.functional.mse_loss(network(SX[t]), SY[t]).backward()
+            adam.step()
+        adam.zero_grad()
+        loss = torch.nn.functional.mse_loss(network(QX[t]), QY[t])
+        loss.backward()
+        torch.testing.assert_close(losses[t], loss, rtol=1e-4, atol=1e-5)
+        for total, p in zip(expected, network.parameters(), strict=True):
+            total += p.grad
+    for p, total in zip(start.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.grad, total, rtol=1e-3, atol=1e-4)

@@ -9,7 +9,12 @@ from course_utils.learners.language import Mixture, NGram
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.prior import PriorLogistic
-from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
+from course_utils.learners.reference import (
+    FOMAMLWithAdam,
+    FromScratchAdam,
+    NearestPoint,
+    WithAdam,
+)
 from course_utils.learners.scikit import Scikit
 
 __all__ = [
@@ -18,6 +23,7 @@ __all__ = [
     "MAML",
     "BayesOptimalSinusoid",
     "BitWeights",
+    "FOMAMLWithAdam",
     "FineTune",
     "FromScratch",
     "FromScratchAdam",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FromScratch
 from course_utils.learners.gradient import Adapted, GradientBased
+from course_utils.losses import default_loss
 from course_utils.tasks.base import Tasks
 
 
@@ -34,6 +35,8 @@ class WithAdam(GradientBased):
     Adam for each. `weight_decay` is decoupled (Loshchilov & Hutter 2019). Starts from the weights
     of `network`; for learning one task well, not for meta-learning: it gives no meta-gradient.
     """
+
+    first_order = True  # no graph of gradients is kept
 
     def __init__(
         self,
@@ -70,9 +73,26 @@ class WithAdam(GradientBased):
             if x.shape[1]:
                 gradients = self._support_gradients(weights, x, y)
                 for weight, gradient in zip(weights.values(), gradients, strict=True):
-                    weight.grad = gradient.detach()
+                    # fused Adam reads memory in order, and a gradient may lie transposed
+                    weight.grad = gradient.detach().contiguous()
                 optimizer.step()
             yield predictor
+
+
+class FOMAMLWithAdam(WithAdam):
+    """FOMAML whose inner loop is Adam's: θ follows the query gradient at the weights arrived at.
+
+    First-order MAML does not look into the inner loop, so any optimiser may run there (Finn et al.
+    2017, section 5.2).
+    """
+
+    def forward(self, tasks: Tasks) -> Tensor:
+        arrived = self.adapt(tasks.support_x, tasks.support_y).parameters
+        parameters = {  # the numbers of θ_i, the gradient of θ
+            name: theta + (arrived[name] - theta).detach()
+            for name, theta in self.initial(len(tasks)).items()
+        }
+        return default_loss(self.run(self.network, parameters, tasks.query_x), tasks.query_y)
 
 
 class FromScratchAdam(WithAdam):
