@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 from tqdm.auto import tqdm
 
+from course_utils.distributed import processes, shared_step
 from course_utils.learners.base import MetaLearner
 from course_utils.learners.per_task import places_of
 from course_utils.losses import default_metric
@@ -81,7 +82,8 @@ def train(
     without `validation` the last weights stay. `optimizer` defaults to Adam with rate 0.001,
     `device` to CUDA where there is one, else the CPU; `precision=torch.bfloat16` runs under
     autocast. With `checkpoint` (a path) a run that was killed goes on where it stood.
-    Ctrl-C ends the run and keeps the best so far.
+    Ctrl-C ends the run and keeps the best so far. Started by torchrun, within
+    `distributed.group()`, the processes share the tasks of each update.
 
     Raises ValueError where learner and task set do not fit each other or the checkpoint belongs
     to another run, FloatingPointError (naming the update) where the loss is no longer a number.
@@ -98,12 +100,20 @@ def train(
     run.check_fit()
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint))
-    step = compiled_step(meta_learner) if compile else meta_learner.outer_step
+    rank, world = processes()
+    if compile and world > 1:
+        raise ValueError("compile=True is for one process: leave it out under torchrun")
+    step = meta_learner.outer_step
+    if compile:
+        step = compiled_step(meta_learner)
+    elif world > 1:
+        step = shared_step(meta_learner)
     every = max(1, updates // 50)
     look_after = 1 if device.type == "cpu" else 50  # reading a loss makes a GPU wait
     recent: list[Tensor] = []
     history, started = run.history, time.perf_counter() - run.history.seconds
-    bar = tqdm(total=updates, initial=run.update, disable=not progress, unit="update", leave=False)
+    quiet = rank > 0 or not progress
+    bar = tqdm(total=updates, initial=run.update, disable=quiet, unit="update", leave=False)
     try:
         if run.update == 0:
             run.validate()
@@ -120,7 +130,7 @@ def train(
                 run.validate()
                 bar.set_postfix(loss=f"{np.mean(history.losses[-every:]):.3g}")
                 history.seconds = time.perf_counter() - started
-                if checkpoint is not None:
+                if checkpoint is not None and rank == 0:
                     run.save(Path(checkpoint))
     except KeyboardInterrupt:
         history.interrupted = True
@@ -145,7 +155,8 @@ def test(
     """Adapt to `num_tasks` seeded tasks and score the predictions on their query sets.
 
     The same seed gives the same tasks to every learner, so that scores can be compared in pairs.
-    `metric` defaults to mean squared error, or accuracy where the targets are whole numbers.
+    `metric` defaults to mean squared error, or accuracy where the targets are whole numbers;
+    where `sample` deals environments, the score is the return of an episode.
     """
     check_counts(num_tasks=num_tasks)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -153,8 +164,8 @@ def test(
     tasks = task_set.sample(num_tasks, generator).to(device)
     meta_learner.to(device)
     scores = scores_of(meta_learner, tasks, metric or default_metric).cpu().numpy()
-    unit = np.arange(num_tasks) if tasks.unit is None else tasks.unit.cpu().numpy()
-    return Result(scores, unit)
+    unit = getattr(tasks, "unit", None)
+    return Result(scores, np.arange(num_tasks) if unit is None else unit.cpu().numpy())
 
 
 test.__test__ = False  # for pytest: this is no test of the package
@@ -205,3 +216,9 @@ def compiled_step(learner: MetaLearner) -> Callable[[Tasks, torch.optim.Optimize
 
 def _or_inf(value: float) -> float:
     return math.inf if math.isnan(value) else value
+
+
+if __name__ == "__main__":
+    from course_utils.command_line import main
+
+    main()

@@ -1,0 +1,323 @@
+"""Chapter 08's comparisons: each part writes its rows into benchmarks/trends.json.
+
+    uv run python benchmarks/trends.py                 # all parts
+    uv run python benchmarks/trends.py in_context      # one of them
+
+in_context: a transformer on noisy sinusoids, with the budget and the test tasks of
+benchmarks/gradient_based.py: 10,000 updates of 25 tasks with Adam 0.001, 10 shots, 10 queries.
+learned_optimizer: an update rule trained over 20 steps, against SGD and Adam, whose rates are
+chosen on validation tasks for each number of steps. data: 4,000 examples in all, cut into few tasks
+of many or many of few. badges: tasks that can be told apart without their support set. characters:
+a MAML whose layers are then frozen one by one. Three seeds each (characters: one). Rows that are
+there are kept: delete them to start anew. Trained learners go to data/checkpoints.
+"""
+
+import argparse
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from course_utils import checkpoints
+from course_utils.interpret import freeze, layers_of
+from course_utils.learners import (
+    MAML,
+    BayesOptimalSinusoid,
+    FineTune,
+    FromScratch,
+    FromScratchAdam,
+    InContext,
+    LearnedOptimizer,
+)
+from course_utils.learners.transfer import FrozenFeatures
+from course_utils.losses import default_loss
+from course_utils.networks import MLP, Conv4
+from course_utils.tasks import Badges, Characters, Shifted, Sinusoids
+from course_utils.tasks.recording import Recording
+from course_utils.training import bootstrap_interval, select, test, train
+
+OUT = Path(__file__).with_suffix(".json")
+RUNS = Path(__file__).parents[1] / "runs"  # unfinished ones
+COMMAND = "uv run python benchmarks/trends.py"
+SEEDS, NOISE = (0, 1, 2), 0.3
+
+
+# --- a transformer that learns in its forward pass -----------------------------------------------
+
+SHOTS = (1, 2, 3, 5, 10, 20, 40)
+FAMILIES = {
+    "as trained": {},
+    "larger amplitude, 5 to 10": {"amplitude": (5.0, 10.0)},
+    "other phase, π to 2π": {"phase": (math.pi, 2 * math.pi)},
+}
+
+
+def sines(shots: int, queries: int = 50, **ranges) -> Sinusoids:
+    return Sinusoids(shots=shots, queries=queries, noise=NOISE, **ranges)
+
+
+def over_shots(learners: list) -> dict:
+    """Errors over the number of shots, and with five shots on families not trained on."""
+    return {
+        "shots": {k: errors(learners, sines(k)) for k in SHOTS},
+        "families": {n: errors(learners, sines(5, **more)) for n, more in FAMILIES.items()},
+    }
+
+
+def errors(learners: list, task_set) -> dict:
+    """Mean over seeds and 600 tasks, 95 % interval over tasks, each seed's mean."""
+    if isinstance(learners[0], BayesOptimalSinusoid):
+        learners = [BayesOptimalSinusoid(task_set)]
+    return summary([test(learner, task_set, seed=1).scores for learner in learners])
+
+
+def summary(runs: list[np.ndarray]) -> dict:
+    low, high = bootstrap_interval(np.mean(runs, 0))
+    return {
+        "mean": round(float(np.mean(runs)), 4),
+        "interval": [round(low, 4), round(high, 4)],
+        "seeds": [round(float(np.mean(run)), 4) for run in runs],
+    }
+
+
+def in_context(seeds=SEEDS) -> dict:
+    learners = [reader(seed) for seed in seeds]
+    card = {
+        "what": "a transformer that learns from its context",
+        "trained on": "Sinusoids(shots=10, queries=10, noise=0.3), 10000 updates of 25 tasks,"
+        " 0 to 10 of the shots shown, Adam 0.001, seed 0",
+        "score": {f"{k} shots": str(test(learners[0], sines(k), seed=1)) for k in (1, 5, 10)},
+        "version": "0.1.0",
+        "command": f"{COMMAND} in_context",
+    }
+    checkpoints.save(learners[0], "in_context_sinusoid_noisy", card)
+    body = checkpoints.load("joint_sinusoid_noisy").network
+    rulers = [FrozenFeatures(body, r) for r in (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)]
+    ridge = select(rulers, sines(5))[0]
+    return {
+        "InContext": over_shots(learners),
+        "FrozenFeatures": {"ridge": ridge.ridge} | over_shots([ridge]),
+        "BayesOptimalSinusoid": over_shots([BayesOptimalSinusoid(sines(5))]),
+    }
+
+
+def reader(seed: int, updates: int = 10_000) -> InContext:
+    torch.manual_seed(seed)
+    learner = InContext()
+    train(learner, sines(10, 10), updates=updates, validation=sines(5), seed=seed,
+          checkpoint=RUNS / f"in_context_{seed}", progress=False)  # fmt: skip
+    return learner
+
+
+# --- an optimiser that was learned ---------------------------------------------------------------
+
+HORIZON, WALK = 20, (0, 1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
+RATES = (0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+MOULDS = {  # what is to be trained
+    "as trained: two hidden layers of 20": MLP(1, 20, 20, 1),
+    "three hidden layers of 40": MLP(1, 40, 40, 40, 1),
+    "two hidden layers of 20, tanh": nn.Sequential(
+        nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1)
+    ),
+}
+WAVES = Sinusoids(shots=20, queries=20)
+
+
+class Clipped(torch.optim.Adam):
+    """Adam on gradients shortened to length 1: those through many steps can explode."""
+
+    def step(self, closure=None):
+        nn.utils.clip_grad_norm_([p for g in self.param_groups for p in g["params"]], 1.0)
+        return super().step(closure)
+
+
+def learned_optimizer(seeds=SEEDS) -> dict:
+    rules = [trained_rule(seed) for seed in seeds]
+    validation = WAVES.sample(100, torch.Generator().manual_seed(2**31))
+    tasks = WAVES.sample(300, torch.Generator().manual_seed(1))
+    found = {}
+    for name, mould in MOULDS.items():
+        ours = []
+        for rule in rules:
+            learner = LearnedOptimizer(copy.deepcopy(mould), HORIZON)
+            learner.rule.load_state_dict(rule.rule.state_dict())
+            ours.append(along(learner.eval(), tasks))
+        found[name] = {"LearnedOptimizer": walked(ours)}
+        for label, kind in (("SGD", FromScratch), ("Adam", FromScratchAdam)):
+            tried = [along(kind(mould, rate), validation).mean(1) for rate in RATES]
+            best = np.nanargmin(np.nan_to_num(tried, nan=np.inf), 0)  # for each number of steps
+            rates = [RATES[i] for i in best]
+            runs = {rate: along(kind(mould, rate), tasks) for rate in set(rates)}
+            chosen = np.stack([runs[rate][i] for i, rate in enumerate(rates)])
+            found[name][label] = walked([chosen]) | {"rates": rates}
+    card = {
+        "what": "an update rule learned by training networks for 20 steps",
+        "trained on": "Sinusoids(shots=20, queries=20), MLP 1-20-20-1 from fresh weights, 1000"
+        " updates of 10 tasks, Adam 0.003 with clipping, seed 0",
+        "score": {f"{HORIZON} steps": str(test(rules[0], WAVES, seed=1))},
+        "version": "0.1.0",
+        "command": f"{COMMAND} learned_optimizer",
+    }
+    checkpoints.save(rules[0], "learned_optimizer_sinusoid", card)
+    return {"steps": WALK, "horizon": HORIZON, "moulds": found}
+
+
+def trained_rule(seed: int, updates: int = 1000) -> LearnedOptimizer:
+    torch.manual_seed(seed)
+    learner = LearnedOptimizer(MLP(1, 20, 20, 1), HORIZON)
+    optimizer = Clipped(learner.rule.parameters(), lr=0.003)
+    train(learner, WAVES, updates=updates, tasks_per_update=10, validation=WAVES, seed=seed,
+          optimizer=optimizer, checkpoint=RUNS / f"rule_{seed}", progress=False)  # fmt: skip
+    return learner
+
+
+def along(learner, tasks) -> np.ndarray:
+    """Query errors after each number of steps in WALK: (steps, tasks)."""
+    with torch.no_grad():
+        way = learner.trajectory(tasks.support_x, tasks.support_y, max(WALK))
+        return np.stack([default_loss(way[k](tasks.query_x), tasks.query_y).numpy() for k in WALK])
+
+
+def walked(runs: list[np.ndarray]) -> dict:
+    rows = [summary([run[i] for run in runs]) for i in range(len(WALK))]
+    return {what: [row[what] for row in rows] for what in ("mean", "interval", "seeds")}
+
+
+# --- many tasks or much of each ------------------------------------------------------------------
+
+TOTAL, CUTS = 4000, (4, 10, 40, 100, 400)
+
+
+def data(seeds=SEEDS) -> dict:
+    found = {}
+    for tasks in CUTS:
+        runs = {"MAML": [], "FineTune": []}
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(100 + seed)
+            recorded = sines(5, TOTAL // tasks - 5).sample(tasks, generator)
+            for kind in (MAML, FineTune):
+                learner = fitted(kind, Recording(recorded, 5, 5), seed)
+                if kind is FineTune:
+                    candidates = [
+                        FineTune(learner.network, r, 10) for r in (0.0, 0.001, 0.003, 0.01)
+                    ]
+                    learner = select(candidates, sines(5))[0]
+                runs[kind.__name__].append(test(learner, sines(5), seed=1).scores)
+        found[tasks] = {name: summary(r) for name, r in runs.items()}
+        print(tasks, found[tasks], flush=True)
+    optimum = errors([BayesOptimalSinusoid(sines(5))], sines(5))
+    return {"total": TOTAL, "tasks": found, "BayesOptimalSinusoid": optimum}
+
+
+def fitted(kind: type, task_set, seed: int, updates: int = 3000):
+    """Trained with 5 shots and 5 inner steps; the best weights on validation tasks are kept."""
+    torch.manual_seed(seed)
+    learner = kind(MLP(1, 40, 40, 1), 0.01, 5)
+    train(learner, task_set, updates=updates, validation=sines(5), seed=seed, progress=False)
+    return learner
+
+
+# --- learners that learn by heart ----------------------------------------------------------------
+
+BADGE, FEW, MANY = 8, 20, 2000
+
+
+def badges(seeds=SEEDS) -> dict:
+    """Errors before and after adapting, on the tasks trained on and on new ones."""
+    plain = Sinusoids(shots=10, queries=40)
+    setups: dict[str, Callable] = {
+        f"{FEW} tasks": lambda g: recorded_with_badges(plain, FEW, g),
+        f"{FEW} tasks, no badges": lambda g: recorded_with_badges(plain, FEW, g, 0),
+        f"{FEW} tasks, targets shifted": lambda g: Shifted(
+            recorded_with_badges(plain, FEW, g), 3.0
+        ),
+        f"{MANY} tasks": lambda g: recorded_with_badges(plain, MANY, g),
+    }
+    found = {}
+    for name, setup in setups.items():
+        runs: dict[str, list] = {}
+        size = 0 if "no badges" in name else BADGE
+        for seed in seeds:
+            task_set = setup(torch.Generator().manual_seed(100 + seed))
+            torch.manual_seed(seed)
+            learner = MAML(MLP(1 + size, 40, 40, 1), 0.01, 5)
+            train(learner, task_set, updates=3000, seed=seed, progress=False)
+            known = getattr(task_set, "task_set", task_set)  # without the shift
+            for where, judge in (("known", known), ("new", Badges(plain, size))):
+                for steps in (0, 5):
+                    learner.inner_steps = steps
+                    runs.setdefault(f"{where}, {steps} steps", []).append(
+                        test(learner, judge, seed=1).scores
+                    )
+        found[name] = {what: summary(r) for what, r in runs.items()}
+        print(name, {k: v["mean"] for k, v in found[name].items()}, flush=True)
+    return {"setups": found}
+
+
+def recorded_with_badges(plain, tasks: int, generator, size: int = BADGE) -> Recording:
+    return Recording(Badges(plain, size).sample(tasks, generator), shots=10, queries=10)
+
+
+# --- which layers need to adapt ------------------------------------------------------------------
+
+
+def characters() -> dict:
+    torch.manual_seed(0)
+    learner = MAML(Conv4(5, filters=16), inner_lr=0.1, inner_steps=2)
+    dealt = Characters("train", 5, 1, 5, within_script=0.5)
+    train(learner, dealt, updates=1500, tasks_per_update=8, progress=False,
+          optimizer=torch.optim.Adam(learner.parameters(), 2e-3, fused=True),
+          validation=Characters("validation", 5, 1, 5, within_script=True),
+          checkpoint=RUNS / "maml_characters")  # fmt: skip
+    task_set = Characters("test", 5, 1, 5, within_script=True)
+    card = {
+        "what": "MAML, 5-way, every layer adapting",
+        "trained on": "train, 1500 updates of 8 5-way 1-shot tasks, 50% within one script,"
+        " Adam 0.002, seed 0",
+        "score": {"test scripts, 5-way 1-shot within one script": str(test(learner, task_set))},
+        "version": "0.1.0",
+        "command": f"{COMMAND} characters",
+    }
+    checkpoints.save(learner, "maml_characters", card)
+    return {"freezing": freezing(learner, task_set)}
+
+
+def freezing(learner, task_set) -> dict:
+    """The score with layers 1 to k held still, and with all but layer k held still."""
+    layers = layers_of(learner.network)
+    found = {"none": layers[:0]}
+    found |= {f"1 to {k}": layers[:k] for k in range(1, len(layers) + 1)}
+    found |= {f"all but {k + 1}": layers[:k] + layers[k + 1 :] for k in range(len(layers))}
+    rows = {}
+    for name, held in found.items():
+        result = test(freeze(learner, held), task_set, seed=1)
+        rows[name] = {
+            "mean": round(result.mean, 4),
+            "interval": [round(v, 4) for v in result.interval],
+        }
+    return rows
+
+
+PARTS = {f.__name__: f for f in (badges, data, in_context, learned_optimizer, characters)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all if left out")
+    for name in parser.parse_args().parts or PARTS:
+        table = json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
+        if name in table:
+            continue
+        row = PARTS[name]()
+        table = json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
+        table |= {"command": COMMAND, "seeds": len(SEEDS), name: row}
+        OUT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
