@@ -5,10 +5,14 @@ from course_utils.learners.baselines import FineTune, FromScratch
 from course_utils.learners.bayes import BayesOptimalSinusoid
 from course_utils.learners.closed_form import BitWeights, RidgeHead, TanimotoGP, TanimotoNeighbor
 from course_utils.learners.gradient import ANIL, FOMAML, MAML, MetaSGD, Reptile
+from course_utils.learners.implicit import ImplicitMAML
+from course_utils.learners.in_context import InContext
 from course_utils.learners.language import Mixture, NGram
+from course_utils.learners.learned_optimizer import LearnedOptimizer
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.prior import PriorLogistic
+from course_utils.learners.recomputing import RecomputingMAML
 from course_utils.learners.reference import (
     FOMAMLWithAdam,
     FromScratchAdam,
@@ -28,6 +32,9 @@ __all__ = [
     "FromScratch",
     "FromScratchAdam",
     "FullContext",
+    "ImplicitMAML",
+    "InContext",
+    "LearnedOptimizer",
     "LinearHead",
     "MatchingNet",
     "MetaLearner",
@@ -39,6 +46,7 @@ __all__ = [
     "Predictor",
     "PriorLogistic",
     "ProtoNet",
+    "RecomputingMAML",
     "RelationNet",
     "Reptile",
     "RidgeHead",
