@@ -1,6 +1,7 @@
 """What is learned from: batches of tasks and the task families that deal them."""
 
 from course_utils.tasks.all_classes import AllClasses
+from course_utils.tasks.badges import Badges, Shifted
 from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
@@ -10,10 +11,12 @@ from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
 __all__ = [
     "AllClasses",
+    "Badges",
     "Characters",
     "Molecules",
     "Omniglot",
     "Sentences",
+    "Shifted",
     "Sinusoids",
     "Snippets",
     "TaskSet",
