@@ -1,5 +1,7 @@
 """Exercises with checks that say what is wrong, hints, quizzes, and what has been solved."""
 
+import os
+
 from IPython.display import display
 
 from course_utils.exercises.exercise import Verdict, find, judge
@@ -33,12 +35,18 @@ def check(name: str, answer: object) -> None:
 
 
 def hint(name: str, number: int | None = None) -> None:
-    """Print the next hint for exercise `name`, or hint `number`; the last is the solution."""
+    """Print the next hint for exercise `name`, or hint `number`; the last is the solution.
+
+    Where the environment variable COURSE_SOLUTIONS is 0, as in a class, the solution is left out.
+    """
     hints = find(name).hints
+    clues = len(hints) - 1
+    if os.environ.get("COURSE_SOLUTIONS") == "0":
+        hints = hints[:-1]
     if number is None:
         number = min(_hints_given.get(name, 0) + 1, len(hints))
     if not 1 <= number <= len(hints):
         raise ValueError(f"exercise {name} has hints 1 to {len(hints)}, got {number}")
     _hints_given[name] = number
-    kind = "The solution" if number == len(hints) else f"Hint {number} of {len(hints) - 1}"
+    kind = f"Hint {number} of {clues}" if number <= clues else "The solution"
     print(f"{kind}: {hints[number - 1]}")
