@@ -36,7 +36,10 @@ def mix_by_softmax(log_p, log_q, weight):
 CASES = {
     "6d.1": {
         "signature": "p",
-        "right": [lambda p: -torch.log2(p).mean(), lambda p: -(p.log() / math.log(2)).sum() / 4],
+        "right": [
+            lambda p: -torch.log2(p).mean(),
+            lambda p: -(p.log() / math.log(2)).sum() / len(p),
+        ],
         "wrong": {
             "These are nats": lambda p: -p.log().mean(),
             "the wrong way round": lambda p: torch.log2(p).mean(),

@@ -5,16 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-from course_utils.exercises.exercise import Exercise, Mistake, compare
+from course_utils.exercises.exercise import Exercise, Mistake, compare, numbers
 
 
 def judge_nearest(answer) -> None:
     x, y = torch.tensor([-3.0, -1.0, 0.5, 2.0, 4.0]), torch.tensor([1.5, 0.25, -2.0, 3.0, 7.0])
     query = torch.tensor([-4.0, 0.2, 1.0, 3.5, -1.9, 9.0, 0.6])
+    judge_one_nearest(answer, x, y, query)
+    judge_one_nearest(answer, x.flip(0)[:3], y[:3], query[:4])  # not in the order of x
+
+
+def judge_one_nearest(answer, x: Tensor, y: Tensor, query: Tensor) -> None:
     got = answer(x.clone(), y.clone(), query.clone())
-    if got is None:
-        raise Mistake("Your function returned None: does it end with `return`?")
-    got = torch.as_tensor(got)
+    got = numbers(got, "The predictions", f"a tensor of shape {tuple(query.shape)}")
     if got.shape == x.shape:
         raise Mistake(
             f"There are {len(x)} predictions, one for each support point: there should be one for"
@@ -50,11 +53,10 @@ def judge_deal(answer) -> None:
     for seed in range(3):
         torch.manual_seed(seed)
         got = answer(x.clone(), y.clone(), 6)
-        if got is None:
-            raise Mistake("Your function returned None: does it end with `return`?")
         if not isinstance(got, (tuple, list)) or len(got) != 4:
             raise Mistake("Return four tensors: support_x, support_y, query_x, query_y.")
-        dealt.append(check_one_deal(x, y, 6, *map(torch.as_tensor, got)))
+        parts = [numbers(part, "Each of the four parts", "a tensor") for part in got]
+        dealt.append(check_one_deal(x, y, 6, *parts))
     if all(torch.equal(dealt[0], other) for other in dealt[1:]):
         raise Mistake(
             "The same points are the support set every time. These are sorted by x, so it would"
@@ -67,6 +69,8 @@ def check_one_deal(
 ) -> Tensor:
     """The support x in rising order; Mistake if the deal breaks a rule."""
     for name, a, b in (("support", sx, sy), ("query", qx, qy)):
+        if a.ndim != 1:
+            raise Mistake(f"The {name} x should have shape (n,), got {tuple(a.shape)}.")
         if a.shape != b.shape or not torch.allclose(10 * a + 1, b, atol=1e-3):
             raise Mistake(
                 f"In the {name} set x and y do not belong together any more: use one and the same"

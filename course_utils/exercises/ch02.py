@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from course_utils.exercises.exercise import Exercise, Mistake, compare
+from course_utils.exercises.exercise import Exercise, Mistake, compare, numbers
 
 
 def judge_fit(answer) -> None:
@@ -83,7 +83,7 @@ def judge_head(answer) -> None:
             "The ridge was added to every entry of FᵀF: it belongs on the diagonal only.":
                 torch.linalg.pinv(f.T @ f + ridge) @ f.T @ y,
         }  # fmt: skip
-        value = torch.as_tensor(got) if got is not None else right
+        value = numbers(got, "The new layer's weights", f"a tensor of shape ({width},)")
         if value.shape == predicted.shape != right.shape:
             raise Mistake(
                 f"There are {size} numbers, one for each example: these look like predictions, F w."
@@ -142,6 +142,35 @@ def judge_value(answer) -> None:
         }, case)  # fmt: skip
 
 
+def gittins_index(s: int, f: int, left: int, worth=best_return) -> float:
+    """The largest price of the known arm at which it is still worth while to try the unknown."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-7:
+        middle = (low + high) / 2
+        low, high = (middle, high) if worth(s, f, left, middle) > left * middle else (low, middle)
+    return low
+
+
+def judge_index(answer) -> None:
+    for s, f, left in ((0, 0, 1), (0, 0, 4), (2, 1, 5), (1, 3, 5)):
+        got = answer(s, f, left, best_return)
+        right = gittins_index(s, f, left)
+        case = f"s = {s}, f = {f}, left = {left}"
+        fair = torch.as_tensor(got)
+        if fair.numel() == 1 and fair.is_floating_point() and abs(fair.item() - right) < 2e-4:
+            continue
+        compare(got, right, "The index", {
+            "This is the mean payment (s + 1) / (s + f + 2): it leaves out that a good arm can be"
+            " kept and a bad one left.": (s + 1) / (s + f + 2),
+            "This is what can be earned in all, not a probability: look for the `known` at which"
+            " best_return is just left · known.": best_return(s, f, left, right),
+            "This is the index with one pull fewer.": gittins_index(s, f, left - 1),
+            "This is the index with one pull more.": gittins_index(s, f, left + 1),
+            "This is one end of the search: halve the interval again and again, and keep the half"
+            " in which best_return stops being more than left · known.": 1.0,
+        }, case)  # fmt: skip
+
+
 EXERCISES = {
     "2.1": Exercise(
         "one loop, whose examples may be points or tasks",
@@ -183,6 +212,24 @@ EXERCISES = {
             "unpaid = best_return(s, f + 1, left - 1, known)\n"
             "stay = known + best_return(s, f, left - 1, known)\n"
             "return max(mean * (1 + paid) + (1 - mean) * unpaid, stay)",
+        ),
+    ),
+    "2.4": Exercise(
+        "the price at which an arm is not worth trying any more",
+        judge_index,
+        (
+            "If the known arm is the better one, it is pulled to the end: best_return is then"
+            " left · known. If trying is worth while, it is more.",
+            "The higher `known`, the less is trying worth. So halve the interval from 0 to 1: if"
+            " best_return(s, f, left, middle) is more than left · middle, the index is higher.",
+            "low, high = 0.0, 1.0\n"
+            "for _ in range(20):\n"
+            "    middle = (low + high) / 2\n"
+            "    if best_return(s, f, left, middle) > left * middle + 1e-9:\n"
+            "        low = middle\n"
+            "    else:\n"
+            "        high = middle\n"
+            "return low",
         ),
     ),
 }

@@ -52,15 +52,20 @@ def unchanged(theta: Tensor, start: float) -> None:
 
 
 def judge_inner_step(answer) -> None:
-    x, y, start, lr = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0]), 0.5, 0.05
-    case = f"theta = {start}, x = [1, 2, 3], y = [2, 1, 4], lr = {lr}"
+    judge_one_step(answer, torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0]), 0.5, 0.05)
+    judge_one_step(answer, torch.tensor([2.0, -1.0]), torch.tensor([1.0, 3.0]), 2.0, 0.1)
+
+
+def judge_one_step(answer, x: Tensor, y: Tensor, start: float, lr: float) -> None:
+    case = f"theta = {start}, x = {x.tolist()}, y = {y.tolist()}, lr = {lr}"
     theta = torch.tensor(start, requires_grad=True)
     got = answer(theta, x, y, lr)
     unchanged(theta, start)
     g = slope(start, x, y)
     compare(got, start - lr * g, "θ after one step", {
         "You walked uphill: the step goes against the gradient, so subtract it.": start + lr * g,
-        "You took the sum of the squared errors where their mean is meant.": start - 3 * lr * g,
+        "You took the sum of the squared errors where their mean is meant.":
+            start - len(x) * lr * g,
         "The rate lr is not used: multiply the gradient by it.": start - g,
         "You returned the gradient, not the adapted θ.": g,
         "You returned the step alone: θ − step is wanted.": lr * g,
@@ -75,19 +80,24 @@ def judge_inner_step(answer) -> None:
 
 
 def judge_meta_loss(answer) -> None:
-    sx, sy = (
+    tasks = Tasks(
         torch.tensor([[[1.0], [2.0]], [[1.0], [3.0]], [[2.0], [0.5]]]),
         torch.tensor([[[2.0], [3.0]], [[-1.0], [-2.0]], [[0.0], [1.0]]]),
+        torch.tensor([[[1.5]], [[2.0]], [[-1.0]]]),
+        torch.tensor([[[3.0]], [[-2.0]], [[1.0]]]),
     )
-    qx, qy = torch.tensor([[[1.5]], [[2.0]], [[-1.0]]]), torch.tensor([[[3.0]], [[-2.0]], [[1.0]]])
-    tasks, start, lr = Tasks(sx, sy, qx, qy), 0.4, 0.1
+    judge_one_batch(answer, tasks, 0.4, 0.1)
+    judge_one_batch(answer, Tasks(*(field[:2] for field in tasks[:4])), -0.5, 0.05)
+
+
+def judge_one_batch(answer, tasks: Tasks, start: float, lr: float) -> None:
     case = f"theta = {start}, lr = {lr}, " + ", ".join(
         f"{name} = {field.squeeze(-1).tolist()}"
         for name, field in zip(tasks._fields, tasks[:4], strict=False)
     )
     theta = torch.tensor(start, requires_grad=True)
     got = answer(theta, tasks, lr)
-    rows = list(zip(sx, sy, qx, qy, strict=True))
+    rows = list(zip(*tasks[:4], strict=True))
     adapted = [start - lr * slope(start, x, y) for x, y, _, _ in rows]
     after = [loss(t, qx, qy) for t, (_, _, qx, qy) in zip(adapted, rows, strict=True)]
     carried, running = [], start
@@ -122,18 +132,23 @@ def judge_meta_loss(answer) -> None:
 
 
 def judge_reptile(answer) -> None:
-    theta, lr = torch.tensor([1.0, -2.0]), 0.2
     adapted = torch.tensor([[2.0, 0.0], [4.0, -1.0], [3.6, -8.0]])  # (T, 2)
+    judge_one_move(answer, torch.tensor([1.0, -2.0]), adapted, 0.2)
+    judge_one_move(answer, torch.tensor([0.5, 3.0]), adapted[:2], 0.9)
+
+
+def judge_one_move(answer, theta: Tensor, adapted: Tensor, lr: float) -> None:
     got = answer(theta.clone(), adapted.clone(), lr)
     mean = adapted.mean(0)
     step = lr * (mean - theta)
     serial = theta
     for arrived in adapted:
         serial = serial + lr * (arrived - serial)
-    case = f"theta = {theta.tolist()}, outer_lr = {lr}, adapted = [[2, 0], [4, -1], [3.6, -8]]"
+    rows = [[round(v, 1) for v in row] for row in adapted.tolist()]
+    case = f"theta = {theta.tolist()}, outer_lr = {lr}, adapted = {rows}"
     compare(got, theta + step, "The new θ", {
         "You moved away from the adapted weights: the step is +(θ_i − θ).": theta - step,
-        "You added the tasks up where their mean is meant.": theta + 3 * step,
+        "You added the tasks up where their mean is meant.": theta + len(adapted) * step,
         "This is the mean of the adapted weights: go only the share outer_lr of the way.": mean,
         "The shares are exchanged: outer_lr is that of the adapted weights.":
             lr * theta + (1 - lr) * mean,

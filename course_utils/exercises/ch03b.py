@@ -77,6 +77,14 @@ def judge_prototypes(answer) -> None:
 
 
 def judge_logits(answer) -> None:
+    what = "Right for these. For two queries alone, the first and the third, the logits"
+    judge_all_logits(answer)
+    two = QUERY[[0, 2]]
+    got = answer(two.clone(), CENTRES.clone())
+    compare(got, -torch.cdist(two, CENTRES).pow(2), what, {})
+
+
+def judge_all_logits(answer) -> None:
     case = f"query_z = {QUERY.tolist()}, prototypes = {CENTRES.tolist()}"
     squares = torch.cdist(QUERY, CENTRES).pow(2)  # (4, 3)
     turned = (
@@ -212,6 +220,9 @@ def judge_attention(answer) -> None:
         "You attended to the prototypes: MatchingNet attends to each support example.":
             (F.normalize(QUERY, dim=1) @ F.normalize(CENTRES, dim=1).T / 0.5).softmax(1),
     }, case)  # fmt: skip
+    got = answer(QUERY[:1].clone(), SUPPORT.clone(), LABELS.clone(), 3, 0.1)
+    what = "Right for these. For the first query alone and temperature = 0.1, the probabilities"
+    compare(got, (cosines[:1] / 0.1).softmax(1) @ hot, what, {})
 
 
 def judge_head(answer) -> None:
@@ -234,10 +245,14 @@ def judge_head(answer) -> None:
         "The sign is wrong: a prototype far from the origin starts behind, −‖c‖².": lengths,
         "This is the length, not its square.": -lengths.sqrt(),
         "This is twice what it should be.": -2 * lengths,
-        "This is half of what it should be.": -lengths / 2,
+        "This is half of what it should be: add the squares up, with no mean and no factor ½.":
+            -lengths / 2,
         "A bias of 0 forgets ‖c‖², which differs from class to class.": torch.zeros(3),
-        "You took the mean over the features where their sum is meant.": -lengths / 2,
     }, case)  # fmt: skip
+    wide = torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0]])
+    weight, bias = answer(wide.clone())
+    compare(weight, 2 * wide, "Right for these. For two classes in three dimensions the weight", {})
+    compare(bias, -wide.pow(2).sum(1), "The bias, in three dimensions,", {})
 
 
 EXERCISES = {

@@ -1,8 +1,9 @@
 """Chapter 04: a meta-gradient by hand, the triangle inequality, prototypes as a layer, weights."""
 
 import torch
+from torch import Tensor
 
-from course_utils.exercises.exercise import NO_RETURN, Exercise, Mistake, compare
+from course_utils.exercises.exercise import NO_RETURN, Exercise, Mistake, compare, numbers
 
 
 def judge_scalar_meta_gradient(answer) -> None:
@@ -79,21 +80,26 @@ def judge_counterexample(answer) -> None:
 
 def judge_prototype_layer(answer) -> None:
     z = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [-1.0, 2.0], [2.0, 2.0], [1.0, -1.0]])
-    y = torch.tensor([0, 1, 2, 1, 0, 0])
-    got = answer(z.clone(), y.clone(), 3)
+    judge_one_layer(answer, z, torch.tensor([0, 1, 2, 1, 0, 0]), 3)
+    judge_one_layer(answer, z.view(4, 3), torch.tensor([1, 0, 1, 1]), 2)
+
+
+def judge_one_layer(answer, z: Tensor, y: Tensor, ways: int) -> None:
+    got, dims = answer(z.clone(), y.clone(), ways), z.shape[1]
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake(NO_RETURN if got is None else "Return two tensors: weight, bias.")
-    weight, bias = map(torch.as_tensor, got)
-    c = torch.stack([z[y == k].mean(0) for k in range(3)])  # (3, 2)
-    if weight.shape == (2, 3):
+    weight, bias = (numbers(part, "Each of weight and bias", "a tensor").float() for part in got)
+    c = torch.stack([z[y == k].mean(0) for k in range(ways)])  # (ways, D)
+    if weight.shape == (dims, ways):
         raise Mistake("The weight is transposed: a row for each class, (ways, D).")
-    if weight.shape != (3, 2) or bias.shape != (3,):
+    if weight.shape != (ways, dims) or bias.shape != (ways,):
         raise Mistake(
-            "For 3 classes and 2 dimensions the weight should have shape (3, 2) and the bias (3,),"
-            f" got {tuple(weight.shape)} and {tuple(bias.shape)}."
+            f"For {ways} classes and {dims} dimensions the weight should have shape"
+            f" ({ways}, {dims}) and the bias ({ways},), got {tuple(weight.shape)} and"
+            f" {tuple(bias.shape)}."
         )
-    case = f"z = {z.tolist()}, y = {y.tolist()}, ways = 3"
-    square, sums = c.pow(2).sum(1), torch.stack([z[y == k].sum(0) for k in range(3)])
+    case = f"z = {z.tolist()}, y = {y.tolist()}, ways = {ways}"
+    square, sums = c.pow(2).sum(1), torch.stack([z[y == k].sum(0) for k in range(ways)])
     if torch.allclose(weight, c, atol=1e-4) and torch.allclose(bias, -square / 2, atol=1e-4):
         raise Mistake(
             "This finds the same class, but softmax is less sure: weight and bias are half of what"
@@ -103,7 +109,8 @@ def judge_prototype_layer(answer) -> None:
         "The square has the mixed term 2 c·z: the weight is twice the prototype.": c,
         "The sign is wrong: logits are minus the distance, so 2 c·z comes with a plus.": -2 * c,
         "A prototype is the mean of its class, not the sum.": 2 * sums,
-        "This is the mean of all examples: each class has its own.": 2 * z.mean(0).expand(3, 2),
+        "This is the mean of all examples: each class has its own.":
+            2 * z.mean(0).expand(ways, dims),
     }, case)  # fmt: skip
     compare(bias, -square, "The bias", {
         "The sign is wrong: the logit is −‖c‖² + 2 c·z.": square,

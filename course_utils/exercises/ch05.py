@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_utils.exercises.ch03a import derivative, slope, unchanged
-from course_utils.exercises.exercise import Exercise, Mistake, compare
+from course_utils.exercises.exercise import Exercise, Mistake, compare, numbers, shown
 
 CLASSES, EXAMPLES = 7, 9
 WAYS, SHOTS, QUERIES = 5, 2, 3
@@ -33,7 +33,9 @@ def checked_form(got) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The four tensors, images as whole numbers (n,); Mistake if their shapes are wrong."""
     if not isinstance(got, (tuple, list)) or len(got) != 4:
         raise Mistake("Return four tensors: support_x, support_y, query_x, query_y.")
-    support_x, support_y, query_x, query_y = map(torch.as_tensor, got)
+    support_x, support_y, query_x, query_y = (
+        numbers(part, "Each of the four parts", "a tensor") for part in got
+    )
     for name, x, y, each in (
         ("support", support_x, support_y, SHOTS),
         ("query", query_x, query_y, QUERIES),
@@ -120,14 +122,19 @@ def judge_adapt(answer) -> None:
 
 
 def judge_paired(answer) -> None:
-    generator = torch.Generator().manual_seed(0)
-    easy = 100 * torch.rand(50, generator=generator)  # how easy a task is for both, in per cent
-    a = easy + 5 * torch.rand(50, generator=generator)
-    b = easy + 5 * torch.rand(50, generator=generator) - 3
+    for size, seed in ((50, 0), (30, 1)):
+        generator = torch.Generator().manual_seed(seed)
+        easy = 100 * torch.rand(size, generator=generator)  # how easy a task is for both, per cent
+        a = easy + 5 * torch.rand(size, generator=generator)
+        b = easy + 5 * torch.rand(size, generator=generator) - 3
+        judge_one_pair(answer, a, b)
+
+
+def judge_one_pair(answer, a: Tensor, b: Tensor) -> None:
     got = answer(a.clone(), b.clone())
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake("Return two numbers: the mean difference and half the interval's width.")
-    difference, root = a - b, 50**0.5
+    difference, root = a - b, len(a) ** 0.5
     mean, half = difference.mean(), 1.96 * difference.std() / root
     compare(got[0], mean, "The mean difference", {
         "This is b − a: a − b is asked for.": -mean,
@@ -146,7 +153,7 @@ def judge_paired(answer) -> None:
         f"{unpaired}\n{rootless}": 1.96 * together,
         unpaired: 1.96 * together / root,
         rootless: 1.96 * difference.std(),
-        "That is divided by n where √n belongs.": 1.96 * difference.std() / 50,
+        "That is divided by n where √n belongs.": 1.96 * difference.std() / len(a),
         "The factor 1.96 is missing: this is the standard error.": half / 1.96,
         "This is the whole width: half of it is asked for.": 2 * half,
         "The spread of a sample divides by n − 1, as torch.std does.":
@@ -176,7 +183,9 @@ def judge_classify(answer) -> None:
 
     def ask(rows: Tensor) -> Tensor:
         got = answer(support.clone(), labels.clone(), rows.clone(), 3)
-        got = torch.as_tensor(got)
+        got = numbers(got, "The classes", f"a tensor of shape ({len(rows)},)")
+        if got.is_floating_point() and not torch.equal(got, got.round()):
+            raise Mistake(f"Classes are whole numbers, got {shown(got)}.")
         if got.shape != (len(rows),):
             raise Mistake(
                 f"For {len(rows)} queries there should be {len(rows)} classes, shape"

@@ -1,5 +1,6 @@
 """Chapter 06a: fewer ways from more, an honest error, confused pairs, a predictor that peeks."""
 
+import operator
 from math import comb
 
 import torch
@@ -39,32 +40,35 @@ def judge_ways(answer) -> None:
 
 def judge_error(answer) -> None:
     scores = torch.tensor([0.9, 0.8, 1.0, 0.9, 0.4, 0.5, 0.7, 0.6, 0.8])
-    unit = torch.tensor([3, 3, 3, 3, 7, 7, 1, 1, 1])
+    judge_one_error(answer, scores, torch.tensor([3, 3, 3, 3, 7, 7, 1, 1, 1]))
+    judge_one_error(answer, scores[:7], torch.tensor([2, 5, 8, 8, 2, 0, 0]))
+
+
+def judge_one_error(answer, scores: Tensor, unit: Tensor) -> None:
     got = answer(scores.clone(), unit.clone())
-    if got is None:
-        raise Mistake(NO_RETURN)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake("Return two numbers: the mean, and its standard error.")
-    means = torch.stack([scores[unit == u].mean() for u in (1, 3, 7)])
+    means = torch.stack([scores[unit == u].mean() for u in unit.unique()])
     case = f"scores = {[round(v, 1) for v in scores.tolist()]}, unit = {unit.tolist()}"
     compare(got[0], means.mean(), "The mean", {
         "This is the mean over tasks, in which a script with more tasks counts for more: average"
         " within each script first.": scores.mean(),
         "This is the sum over scripts.": means.sum(),
     }, case)  # fmt: skip
-    root = 3**0.5
+    n, root = len(means), len(means) ** 0.5
     compare(got[1], means.std() / root, "The standard error", {
         "This takes the tasks as independent, which tasks of one script are not: use the spread of"
-        " the scripts' means.": scores.std() / 3,
+        " the scripts' means.": scores.std() / len(scores) ** 0.5,
         "You divided the spread of the tasks by the number of scripts: use the spread of the"
         " scripts' means.": scores.std() / root,
         "This is the standard deviation of the scripts' means: divide by the root of their number.":
             means.std(),
-        "Divide by the root of the number of scripts, not by the number.": means.std() / 3,
-        "Divide by the root of the number of scripts, not of tasks.": means.std() / 9**0.5,
+        "Divide by the root of the number of scripts, not by the number.": means.std() / n,
+        "Divide by the root of the number of scripts, not of tasks.":
+            means.std() / len(scores) ** 0.5,
         "The spread of a few values around their own mean comes out too small: divide by n − 1,"
         " as torch.std does unless told otherwise.": means.std(correction=0) / root,
-        "This is the variance: take its root.": means.var() / 3,
+        "This is the variance: take its root.": means.var() / n,
     }, case)  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def judge_confused(answer) -> None:
     if got is None:
         raise Mistake(NO_RETURN)
     try:
-        a, b = (int(v) for v in got)
+        a, b = (operator.index(v) for v in got)
     except (TypeError, ValueError):
         raise Mistake(f"Return two class numbers, got {got!r}.") from None
     if a == b:
@@ -98,10 +102,10 @@ def judge_confused(answer) -> None:
     if (a, b) != (0, 4):
         raise Mistake(f"The most confused pair is (0, 4), got ({a}, {b}).\nTried with {case}.")
     got = answer(torch.tensor([5, 2, 2, 9, 9, 5]), torch.tensor([9, 2, 9, 5, 9, 5]))
-    if tuple(int(v) for v in got) != (5, 9):
+    if tuple(map(int, got)) != (5, 9):
         raise Mistake(
             "With predictions [5, 2, 2, 9, 9, 5] for [9, 2, 9, 5, 9, 5] the pair is (5, 9), got"
-            f" {tuple(int(v) for v in got)}. Does your function assume how many classes there are?"
+            f" {tuple(map(int, got))}. Does your function assume how many classes there are?"
         )
 
 

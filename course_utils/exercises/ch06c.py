@@ -20,6 +20,8 @@ def judge_tanimoto(answer) -> None:
         "You divided by the bits of a: Tanimoto is the same from both sides.": 2 / 4,
         "You divided by the bits of b: Tanimoto is the same from both sides.": 2 / 3,
     }, case)  # fmt: skip
+    what = "Right so far. For a = [1, 1, 1, 0] and b = [1, 1, 1, 1] the similarity"
+    compare(answer(torch.tensor([1.0, 1.0, 1.0, 0.0]), torch.ones(4)), 3 / 4, what, {})
 
 
 def judge_auroc(answer) -> None:
@@ -37,6 +39,8 @@ def judge_auroc(answer) -> None:
             8.5 / 21,
         "This is the accuracy at a score of ½: AUROC needs no threshold.": 5 / 7,
     }, case)  # fmt: skip
+    got = answer(torch.tensor([-1.0, 3.0, 2.0, 2.5]), torch.tensor([0, 1, 1, 0]))
+    compare(got, 3 / 4, "Right so far. For scores = [−1, 3, 2, 2.5], labels = [0, 1, 1, 0] it", {})
 
 
 def judge_posterior(answer) -> None:
@@ -63,6 +67,9 @@ def judge_posterior(answer) -> None:
         "You squared the noise: here it is a variance already.": mean(kernel + noise**2 * eye),
         "You subtracted the noise from the diagonal: add it.": mean(kernel - noise * eye),
     }, case)  # fmt: skip
+    got = answer(kernel[:2, :2].clone(), cross[:, :2].clone(), torch.tensor([1.0, 0.5]), 0.1)
+    right = cross[:, :2] @ torch.linalg.solve(kernel[:2, :2] + 0.1 * eye[:2, :2], y.new([1, 0.5]))
+    compare(got, right, "Right so far. With two support molecules and noise = 0.1 the mean", {})
 
 
 EXERCISES = {

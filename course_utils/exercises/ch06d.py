@@ -19,6 +19,8 @@ def judge_bits(answer) -> None:
         "This is the mean probability: a letter costs minus the logarithm of it.": p.mean(),
         "This is perplexity, 2 to the power of the bits: leave the power out.": 2 ** bits.mean(),
     }, "p = [0.5, 0.25, 0.125, 0.5]")  # fmt: skip
+    what = "Right so far. For p = [0.25, 0.0625] the bits per character"
+    compare(answer(torch.tensor([0.25, 0.0625])), 3.0, what, {})
 
 
 def judge_smooth(answer) -> None:

@@ -148,6 +148,19 @@ def where(error: BaseException, answer: object) -> str:
     return "\n".join([said, *(advice for part, advice in ADVICE.items() if part in str(error))])
 
 
+def numbers(got: object, what: str, kind: str) -> Tensor:
+    """What a reader returned, as a tensor; Mistake if `what`, which should be `kind`, is none."""
+    if got is None:
+        raise Mistake(NO_RETURN)
+    try:
+        value = torch.as_tensor(got).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise Mistake(f"{what} should be {kind}, got {got!r}.") from None
+    if value.is_complex():
+        raise Mistake(f"{what} should be {kind}, got complex numbers.")
+    return value
+
+
 def compare(
     got: object,
     expected: float | Tensor,
@@ -161,18 +174,17 @@ def compare(
     """
     expected = torch.as_tensor(expected)
     kind = f"a tensor of shape {tuple(expected.shape)}" if expected.ndim else "a single number"
-    if got is None:
-        raise Mistake(NO_RETURN)
     if isinstance(got, (list, tuple)):
         raise Mistake(f"{what} should be {kind}, got a {type(got).__name__} of length {len(got)}.")
-    try:
-        value = torch.as_tensor(got).detach()
-    except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{what} should be {kind}, got {got!r}.") from None
+    value = numbers(got, what, kind)
     if value.numel() == 1 and not expected.ndim:
         value = value.reshape(())
     if value.shape != expected.shape:
-        more = ": is a mean missing?" if value.ndim > expected.ndim else "."
+        more = "."
+        if value.numel() == expected.numel() and value.squeeze().shape == expected.squeeze().shape:
+            more = ": the numbers are there, an axis of length 1 is too many or too few."
+        elif value.ndim > expected.ndim and value.numel():
+            more = ": is a mean missing?"
         raise Mistake(f"{what} should be {kind}, got one of shape {tuple(value.shape)}{more}")
 
     def near(number: float | Tensor) -> bool:
@@ -182,6 +194,8 @@ def compare(
     if near(expected):
         return
     reason = next((sentence for sentence, wrong in mistakes.items() if near(wrong)), "")
+    if value.isnan().any():
+        reason = "nan comes of 0 / 0, of the logarithm of a negative number, or of inf − inf."
     said = f"{what} should be {shown(expected)}, got {shown(value)}. {reason}".strip()
     raise Mistake(f"{said}\nTried with {case}." if case else said)
 
