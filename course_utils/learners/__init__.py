@@ -9,7 +9,9 @@ from course_utils.learners.implicit import ImplicitMAML
 from course_utils.learners.in_context import InContext
 from course_utils.learners.language import Mixture, NGram
 from course_utils.learners.learned_optimizer import LearnedOptimizer
+from course_utils.learners.memory import RL2
 from course_utils.learners.metric import FullContext, MatchingNet, ProtoNet, RelationNet
+from course_utils.learners.policy_gradient import ContextPolicy, JointPolicy, MAMLPolicy
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.prior import PriorLogistic
 from course_utils.learners.recomputing import RecomputingMAML
@@ -25,8 +27,10 @@ __all__ = [
     "ANIL",
     "FOMAML",
     "MAML",
+    "RL2",
     "BayesOptimalSinusoid",
     "BitWeights",
+    "ContextPolicy",
     "FOMAMLWithAdam",
     "FineTune",
     "FromScratch",
@@ -34,8 +38,10 @@ __all__ = [
     "FullContext",
     "ImplicitMAML",
     "InContext",
+    "JointPolicy",
     "LearnedOptimizer",
     "LinearHead",
+    "MAMLPolicy",
     "MatchingNet",
     "MetaLearner",
     "MetaSGD",

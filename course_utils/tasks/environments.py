@@ -28,23 +28,26 @@ class Environments(ABC):
 
     @abstractmethod
     def step(self, action: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Act (T, *a); the next observation (T, *o), the reward (T,), and if that was the end."""
+        """Act (T, *a); the next observation (T, *o), the reward (T,), and if that was the end.
+
+        Where E robots act in each environment on their own, rewards are (T, E).
+        """
 
 
 def play(policy: Policy, environments: Environments, seed: int = 0) -> Tensor:
-    """The return (T,) of one episode: the sum of its rewards.
+    """The return of one episode, the sum of its rewards: (T,), or (T, E) as the rewards are.
 
     `seed` fixes the dice of a policy that throws any. Raises FloatingPointError for a reward that
     is no finite number.
     """
-    total = torch.zeros(len(environments))
+    total = 0.0
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(DICE + seed)
         observation, memory, done = environments.reset(), None, False
         while not done:
             action, memory = policy(observation, memory)
             observation, reward, done = environments.step(action)
-            total = total.to(reward) + reward
+            total = total + reward
     if not total.isfinite().all():
         raise FloatingPointError("an environment gave a reward that is no finite number")
     return total
