@@ -44,6 +44,17 @@ def exchanged(x, y, shots):
     return query_x, query_y, support_x, support_y
 
 
+def seeded(x, y, shots):
+    torch.manual_seed(0)
+    return deal(x, y, shots)
+
+
+def a_window(x, y, shots):
+    k = int(torch.randint(1, len(x) - shots, ()))
+    inside = torch.arange(len(x)).sub(k).ge(0) & torch.arange(len(x)).lt(k + shots)
+    return x[inside], y[inside], x[~inside], y[~inside]
+
+
 def with_replacement(x, y, shots):
     at = torch.randint(len(x) // 3, (shots,))
     return x[at], y[at], x[len(x) // 3 :], y[len(x) // 3 :]
@@ -77,6 +88,11 @@ CASES = {
             ],
             "where its height y is wanted": lambda x, y, q: nearest(x, x, q),
             "use it to look up y": lambda x, y, q: (q.unsqueeze(1) - x).abs().argmin(1),
+            "and look up y": lambda x, y, q: (q.unsqueeze(1) - x).abs().min(1).values,
+            "each with each": lambda x, y, q: y[(x - q).abs().argmin()],
+            "should be -2.0000, got 3.0000": lambda x, y, q: y[
+                torch.searchsorted(x, q).clamp(max=len(x) - 1)
+            ],
             "the farthest point": lambda x, y, q: y[(q.unsqueeze(1) - x).abs().argmax(1)],
             "does it end with `return`": lambda x, y, q: None,
         },
@@ -87,6 +103,12 @@ CASES = {
         "wrong": {
             "also in the query set": overlapping,
             "draw them at random": unshuffled,
+            "always the left end": unshuffled,
+            "leave the seed alone": seeded,
+            "stretch of neighbours": a_window,
+            "all of the 15 other points, got 6": lambda x, y, shots: [
+                part[:shots] for part in deal(x, y, shots)
+            ],
             "do not belong together": torn,
             "are exchanged": exchanged,
             "draw without replacement": with_replacement,
@@ -106,6 +128,8 @@ CASES = {
             "round up": lambda s, a, b: s / (a - b) if a > b else math.inf,
             "One too many": lambda s, a, b: s // (a - b) + 1 if a > b else math.inf,
             "never paid back": lambda s, a, b: math.ceil(s / (a - b)),
+            "got a division by 0": lambda s, a, b: math.ceil(s / (a - b)),
+            "got never": lambda s, a, b: math.ceil(s / (a - b)) if a > b else "never",
         },
     },
 }

@@ -81,6 +81,9 @@ CASES = {
         "wrong": {
             "first-order MAML": lambda t, x, y, lr: t - lr * grad_of(t, x, y, False),
             "walked uphill": lambda t, x, y, lr: t + lr * grad_of(t, x, y),
+            "squared the mean of the errors": lambda t, x, y, lr: (
+                t - lr * torch.autograd.grad((t * x - y).mean() ** 2, t, create_graph=True)[0]
+            ),
             "sum of the squared errors": lambda t, x, y, lr: (
                 t - lr * grad_of(t, x, y, True, torch.sum)
             ),
@@ -116,6 +119,10 @@ CASES = {
             "is a mean missing": over_tasks(query_loss, torch.stack),
             "went on from the θ of the one before": carried_over,
             "one step for all tasks together": one_step_for_all,
+            "θ itself was changed": over_tasks(
+                lambda t, sx, sy, qx, qy, lr: ((in_place(t, sx, sy, lr) * qx - qy) ** 2).mean()
+            ),
+            "not enough values to unpack": lambda t, tasks, lr: [qx for _, _, qx, _ in tasks],
             "a copy of θ": over_tasks(
                 lambda t, *task: query_loss(t.detach().clone().requires_grad_(), *task)
             ),
@@ -143,6 +150,12 @@ CASES = {
             ),
             "the step alone": lambda theta, adapted, lr: lr * (adapted.mean(0) - theta),
             "last task alone": lambda theta, adapted, lr: theta + lr * (adapted[-1] - theta),
+            "first task alone": lambda theta, adapted, lr: theta + lr * (adapted[0] - theta),
+            "as it came": lambda theta, adapted, lr: theta,
+            "got [1.0880, -2.0400]": lambda theta, adapted, lr: (
+                theta + lr**2 * (adapted.mean(0) - theta)
+            ),
+            "The axes don't fit": lambda theta, adapted, lr: theta + lr * (adapted.mean(1) - theta),
             "Reptile one task at a time": serial,
         },
     },

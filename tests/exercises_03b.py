@@ -90,6 +90,12 @@ CASES = {
                 [z[y == c].mean(1).sum() for c in range(n)]
             ),
             "single point for all classes": lambda z, y, n: z.mean(0),
+            "lie end to end": lambda z, y, n: prototypes(z, y, n).flatten(),
+            "axes are exchanged": lambda z, y, n: prototypes(z, y, n).T,
+            "as the mean of nothing is": lambda z, y, n: torch.stack(
+                [z[y == c + 1].mean(0) for c in range(n)]
+            ),
+            "an axis of length 1 is too many": lambda z, y, n: prototypes(z, y, n).unsqueeze(1),
             "adds a class's embeddings up": pick(lambda z: z.sum(0)),
             "size of the whole support set": lambda z, y, n: one_hot(y, n).float().T @ z / len(z),
             "sorted by class": lambda z, y, n: z.view(n, -1, z.shape[1])[:, :2].mean(1),
@@ -119,6 +125,8 @@ CASES = {
             "log-probabilities": lambda q, c: logits(q, c).log_softmax(1),
             "These are cosines": cosines,
             "inner products": lambda q, c: q @ c.T,
+            "distances are asked for": lambda q, c: 2 * q @ c.T - c.pow(2).sum(1),
+            "The axes don't fit": lambda q, c: -(q - c).pow(2).sum(-1),
             "squares came after the sum": lambda q, c: -(q.unsqueeze(1) - c).sum(-1).pow(2),
             "axes are exchanged": lambda q, c: logits(c, q),
             "features are still there": lambda q, c: -(q.unsqueeze(1) - c).pow(2),
@@ -153,6 +161,10 @@ CASES = {
                 *a, loss=lambda s, y: cross_entropy(s, y, reduction="none")
             ),
             "encoder was not used": lambda e, *a: episode(lambda x: x, *a),
+            "sign of the whole": lambda *a: -episode(*a),
+            "are two arguments exchanged": lambda *a: episode(
+                *a, loss=lambda s, y: cross_entropy(y, s)
+            ),
             "Only the support set was embedded": lambda e, sx, sy, qx, qy: episode(
                 lambda x: e(x) if len(x) == len(sx) else x, sx, sy, qx, qy
             ),
@@ -176,6 +188,10 @@ CASES = {
             "temperature was not used": lambda q, s, y, n, t: attend(q, s, y, n, 1.0),
             "multiplied by the temperature": lambda q, s, y, n, t: attend(q, s, y, n, 1 / t),
             "averaged within each class": lambda *a: attend(*a) / 2,
+            ".float() makes numbers": lambda q, s, y, n, t: (
+                (cosines(q, s) / t).softmax(1) @ one_hot(y, n)
+            ),
+            "For the first query alone": lambda q, s, y, n, t: attend(q, s, y, n, 0.5),
             "attention to each of the six": lambda q, s, y, n, t: (cosines(q, s) / t).softmax(1),
             "No softmax was taken": lambda q, s, y, n, t: cosines(q, s) / t @ one_hot(y).float(),
             "before the softmax": lambda q, s, y, n, t: (
@@ -199,6 +215,11 @@ CASES = {
             "The sign is wrong: −‖z − c‖²": lambda c: (-2 * c, c.pow(2).sum(1)),
             "starts behind": lambda c: (2 * c, c.pow(2).sum(1)),
             "not its square": lambda c: (2 * c, -c.norm(dim=1)),
+            "no mean and no factor": lambda c: (2 * c, -c.pow(2).mean(1)),
+            "should be a tensor of shape (3,), got one of shape (2,)": lambda c: (
+                2 * c,
+                -c.pow(2).sum(0),
+            ),
             "twice what it should be": lambda c: (2 * c, -2 * c.pow(2).sum(1)),
             "half of what": lambda c: (2 * c, -c.pow(2).sum(1) / 2),
             "bias of 0": lambda c: (2 * c, torch.zeros(3)),

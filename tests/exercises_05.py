@@ -200,6 +200,10 @@ CASES = {
             ),
             "This is b − a": lambda a, b: paired(b, a),
             "sum of the differences": lambda a, b: ((a - b).sum(), paired(a, b)[1]),
+            "an end of the interval": lambda a, b: (
+                paired(a, b)[0] - paired(a, b)[1], paired(a, b)[0] + paired(a, b)[1],
+            ),
+            "with 2 for 1.96": half(lambda a, b: 2 * (a - b).std() / len(a) ** 0.5),
             "Return two numbers": lambda a, b: paired(a, b)[1],
         },
     },

@@ -134,6 +134,12 @@ CASES = {
         "wrong": {
             "average within each script first": lambda s, u: (s.mean(), s.std() / 3),
             "sum over scripts": lambda s, u: (units(s, u).sum(), s.std()),
+            "the mean comes first": lambda s, u: (units(s, u).std() / 3**0.5, units(s, u).mean()),
+            "without the 1.96": error(lambda s, u: 1.96 * units(s, u).std(), lambda s: 3**0.5),
+            "as the mean of nothing is": lambda s, u: (
+                torch.stack([s[u == k].mean() for k in range(8)]).mean(),
+                s.std(),
+            ),
             "which tasks of one script are not": error(lambda s, u: s.std(), lambda s: 3),
             "spread of the tasks by the number of scripts": error(
                 lambda s, u: s.std(), lambda s: 3**0.5
@@ -169,6 +175,12 @@ CASES = {
             ),
             "The first query is answered honestly": lambda predict, q: (
                 not torch.allclose(predict(q[:1]), predict(q)[:1], atol=1e-5)
+            ),
+            "The last query is answered honestly": lambda predict, q: (
+                not torch.allclose(predict(q[-1:]), predict(q)[-1:], atol=1e-5)
+            ),
+            "Compare with a small tolerance": lambda predict, q: (
+                not torch.equal(alone(predict, q), predict(q))
             ),
             "which looks at each query alone": lambda predict, q: True,
             "True or False": lambda predict, q: (alone(predict, q) - predict(q)).abs() > 1e-5,

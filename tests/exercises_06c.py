@@ -35,6 +35,9 @@ CASES = {
         ],
         "wrong": {
             "divided by all bits": lambda a, b: (a * b).mean(),
+            "This is the distance": lambda a, b: (a != b).sum() / ((a + b) > 0).sum(),
+            "bits in either: it": lambda a, b: (a + b - a * b).sum(),
+            "is a mean missing": lambda a, b: a * b / (a + b - a * b),
             "counted the shared bits twice": lambda a, b: (a * b).sum() / (a.sum() + b.sum()),
             "Dice's coefficient": lambda a, b: 2 * (a * b).sum() / (a.sum() + b.sum()),
             "the cosine": lambda a, b: (a * b).sum() / (a.norm() * b.norm()),
@@ -51,6 +54,8 @@ CASES = {
             "your ties count nothing": lambda s, y: won(s, y, 0.0).mean(),
             "wrong way round": lambda s, y: won(-s, y).mean(),
             "added the pairs up": lambda s, y: won(s, y).sum(),
+            "turn it into such by .float()": lambda s, y: (gap(s, y) > 0).mean(),
+            "The axes don't fit": lambda s, y: (s[y == 1] > s[y == 0]).float().mean(),
             "divided by all pairs": lambda s, y: won(s, y).sum() / len(s) ** 2,
             "the accuracy": lambda s, y: ((s > 0.5) == (y == 1)).float().mean(),
         },
@@ -65,6 +70,15 @@ CASES = {
             "The noise is missing": lambda K, k, y, noise: k @ torch.linalg.solve(K, y),
             "to every element": lambda K, k, y, noise: k @ torch.linalg.solve(K + noise, y),
             "The inverse is missing": lambda K, k, y, noise: k @ y,
+            "is a transpose missing": lambda K, k, y, noise: (
+                k.T @ torch.linalg.solve(inner(K, noise), y)
+            ),
+            "an axis of length 1": lambda K, k, y, noise: (
+                k @ torch.linalg.solve(inner(K, noise), y[:, None])
+            ),
+            "should be [0.2608, 0.4024], got [7.1000, 6.1000]": lambda K, k, y, noise: (
+                k @ (1 / inner(K, noise) @ y)
+            ),
             "its inverse is meant": lambda K, k, y, noise: k @ inner(K, noise) @ y,
             "squared the noise": lambda K, k, y, noise: (
                 k @ torch.linalg.solve(inner(K, noise**2), y)

@@ -33,12 +33,14 @@ def judge_one_nearest(answer, x: Tensor, y: Tensor, query: Tensor) -> None:
     mistakes = {
         "This is the place x of the nearest point, where its height y is wanted.": x[nearest],
         "This is the number of the nearest point: use it to look up y.": nearest.float(),
+        "This is the distance to the nearest point: find its number by argmin, and look up y.":
+            distance.min(1).values,
         "This is the height of the farthest point.": y[distance.argmax(1)],
         "You compared differences with their sign, so that far to one side counts as near: take"
         " their absolute value.": y[signed[0]],
         "You compared differences with their sign, so far on the other side counts as near: take"
         " their absolute value.": y[signed[1]],
-    }
+    }  # fmt: skip
     for sentence, wrong in mistakes.items():
         if torch.allclose(got.float(), wrong) and not torch.equal(wrong, y[nearest]):
             raise Mistake(sentence)
@@ -57,11 +59,13 @@ def judge_deal(answer) -> None:
             raise Mistake("Return four tensors: support_x, support_y, query_x, query_y.")
         parts = [numbers(part, "Each of the four parts", "a tensor") for part in got]
         dealt.append(check_one_deal(x, y, 6, *parts))
+    draw = "draw them at random, by torch.randperm, and leave the seed alone."
+    if all(torch.equal(d, x[:6]) for d in dealt):
+        raise Mistake(f"The support set is always the left end, the points of smallest x: {draw}")
     if all(torch.equal(dealt[0], other) for other in dealt[1:]):
-        raise Mistake(
-            "The same points are the support set every time. These are sorted by x, so it would"
-            " always see the left end only: draw them at random, for example by torch.randperm."
-        )
+        raise Mistake(f"The same points are the support set every time: {draw}")
+    if all(d[-1] - d[0] < 5.5 * (x[1] - x[0]) for d in dealt):
+        raise Mistake(f"The support set is always a stretch of neighbours: {draw}")
 
 
 def check_one_deal(
@@ -116,11 +120,11 @@ def judge_break_even(answer) -> None:
         try:
             got = answer(100, scratch, ready)
         except ZeroDivisionError:
-            got = 0.0
-        if got is None or float(got) != math.inf:
+            got = "a division by 0"
+        if got != math.inf:
             raise Mistake(
                 f"With from_scratch={scratch} and prepared={ready} nothing is ever saved, so it is"
-                f" never paid back: return math.inf (got {got:g})."
+                f" never paid back: return math.inf (got {got})."
             )
 
 

@@ -20,6 +20,13 @@ def judge_fit(answer) -> None:
                 value -= rate * slope(value, example)
             return value
 
+        def piling_up(order, rate=lr, slope=slope, start=start):
+            value, gradient = start, 0.0
+            for example in order:
+                gradient += slope(value, example)
+                value -= rate * gradient
+            return value
+
         at_start = [slope(start, n) for n in numbers]
         mean = sum(at_start) / len(at_start)
         mistakes = {
@@ -33,6 +40,8 @@ def judge_fit(answer) -> None:
                 start - lr * mean,
             "All gradients were taken at the θ that was given: each step must go on from where the"
             " one before ended.": start - lr * sum(at_start),
+            "The gradients pile up: before each backward() empty theta.grad, or use autograd.grad.":
+                piling_up(numbers),
             "You went through the examples backwards.": walk(numbers[::-1]),
             "This is θ as it came.": start,
         }  # fmt: skip
@@ -60,7 +69,7 @@ FITS = (  # loss, its slope, examples, where θ begins, rate, what to call it
 
 def judge_head(answer) -> None:
     generator = torch.Generator().manual_seed(2)
-    for size, width, ridge in ((6, 3, 0.5), (3, 5, 2.0)):
+    for size, width, ridge in ((6, 3, 0.4), (3, 5, 3.0)):
         f = torch.randn(size, width, generator=generator).double()
         y = torch.randn(size, generator=generator).double()
         got = answer(f.clone(), y.clone(), ridge)

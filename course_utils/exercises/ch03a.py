@@ -70,6 +70,8 @@ def judge_one_step(answer, x: Tensor, y: Tensor, start: float, lr: float) -> Non
         "You returned the gradient, not the adapted θ.": g,
         "You returned the step alone: θ − step is wanted.": lr * g,
         "You returned the step alone: θ + step is wanted.": -lr * g,
+        "You squared the mean of the errors: take the mean of the squared errors.":
+            start - lr * 2 * float(x.mean() * (start * x - y).mean()),
         "This is half the step: the derivative of (θ x − y)² has a factor of 2.":
             start - lr * g / 2,
         "This is θ as it came: the step is missing.": start,
@@ -97,6 +99,7 @@ def judge_one_batch(answer, tasks: Tasks, start: float, lr: float) -> None:
     )
     theta = torch.tensor(start, requires_grad=True)
     got = answer(theta, tasks, lr)
+    unchanged(theta, start)
     rows = list(zip(*tasks[:4], strict=True))
     adapted = [start - lr * slope(start, x, y) for x, y, _, _ in rows]
     after = [loss(t, qx, qy) for t, (_, _, qx, qy) in zip(adapted, rows, strict=True)]
@@ -123,7 +126,6 @@ def judge_one_batch(answer, tasks: Tasks, start: float, lr: float) -> None:
         "You took one step for all tasks together: each needs a θ_i of its own.":
             mean([loss(mean(adapted), x, y) for _, _, x, y in rows]),
     }, case)  # fmt: skip
-    unchanged(theta, start)
     shrink = [1 - lr * float(2 * x.pow(2).mean()) for x, *_ in rows]
     slopes = [slope(t, x, y) for t, (_, _, x, y) in zip(adapted, rows, strict=True)]
     exact = mean([s * k for s, k in zip(slopes, shrink, strict=True)])

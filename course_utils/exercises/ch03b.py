@@ -42,10 +42,13 @@ def judge_prototypes(answer) -> None:
             "You have one number a class: the mean went over the features, axis 1. Average over"
             " the examples, axis 0, and keep the features."
         )
+    if isinstance(got, Tensor) and got.shape == (6,):
+        raise Mistake("The prototypes lie end to end: torch.stack puts one below the other.")
     if isinstance(got, Tensor) and got.shape == (2,):
         raise Mistake(
             "This is a single point for all classes: each class has a prototype of its own."
         )
+    got = as_table(got, (3, 2), "The axes are exchanged: one row for each class, (ways, d).")
     shifted = torch.stack([of_class(c).mean().expand(2) for c in range(3)])
     sums = torch.stack([of_class(c).sum(0) for c in range(3)])
     compare(got, CENTRES, "The prototypes", {
@@ -112,6 +115,8 @@ def judge_all_logits(answer) -> None:
         "These are cosines: they forget how far from the origin a point lies.":
             F.normalize(QUERY, dim=1) @ F.normalize(CENTRES, dim=1).T,
         "These are inner products: subtract first, then square.": QUERY @ CENTRES.T,
+        "The part −‖z‖² is missing. A softmax would not miss it; but distances are asked for.":
+            QUERY.pow(2).sum(1, keepdim=True) - squares,
         "The squares came after the sum: square each feature's difference, then add up.":
             -(QUERY.unsqueeze(1) - CENTRES).sum(-1).pow(2),
     }, case)  # fmt: skip
@@ -167,6 +172,8 @@ def judge_episode(answer) -> None:
         "The sign is wrong: the nearest prototype must have the largest logit.":
             F.cross_entropy(-logits, target),
         "You added the queries up: take their mean.": F.cross_entropy(logits, target) * 4,
+        "The sign of the whole is wrong: the loss is minus the logarithm of a probability.":
+            -expected,
         "The encoder was not used: compare embeddings, not inputs.": F.cross_entropy(
             -torch.cdist(QUERY, CENTRES).pow(2), target),
         "Only the support set was embedded: the query goes through the same encoder.":
@@ -228,7 +235,7 @@ def judge_attention(answer) -> None:
 def judge_head(answer) -> None:
     case = f"prototypes = {CENTRES.tolist()}"
     got = answer(CENTRES.clone())
-    if not (isinstance(got, tuple) and len(got) == 2):
+    if not (isinstance(got, (tuple, list)) and len(got) == 2):
         raise Mistake("Return two things, the weight and the bias: return weight, bias")
     weight, bias = got
     compare(as_table(weight, (3, 2), "The weight has its axes exchanged: one row a class."),

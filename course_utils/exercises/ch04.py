@@ -7,7 +7,7 @@ from course_utils.exercises.exercise import NO_RETURN, Exercise, Mistake, compar
 
 
 def judge_scalar_meta_gradient(answer) -> None:
-    for theta, a, b, lr, steps in ((1.0, 3.0, 4.0, 0.1, 1), (2.0, -1.0, 0.5, 0.2, 3)):
+    for theta, a, b, lr, steps in ((2.0, -1.0, 0.5, 0.2, 3), (1.0, 3.0, 4.0, 0.1, 1)):
         got = answer(theta, a, b, lr, steps)
         factor = 1 - 2 * lr
 
@@ -20,6 +20,10 @@ def judge_scalar_meta_gradient(answer) -> None:
             "This is the slope at θ_i, first-order MAML's: the chain rule multiplies it by"
             " (1 − 2 lr) for every step.": slope,
             "One factor (1 − 2 lr) is there, but each of the steps brings one.": factor * slope,
+            "There is a factor (1 − 2 lr) too few: one for each step.": last / factor * slope,
+            "There is a factor (1 − 2 lr) too many: one for each step.": last * factor * slope,
+            "You walked uphill: a step subtracts the gradient.":
+                (1 + 2 * lr) ** steps * 2 * (a + (1 + 2 * lr) ** steps * (theta - a) - b),
             "This is the slope at θ, before it adapted.": 2 * (theta - b),
             "The slope must be taken at θ_i: the factors are right, but θ has not adapted.":
                 last * 2 * (theta - b),
@@ -118,7 +122,7 @@ def judge_one_layer(answer, z: Tensor, y: Tensor, ways: int) -> None:
         "Take the prototype itself: the bias is −‖c‖², and the weight's factor 2 is not in it.":
             -4 * square,
         "The bias is missing: −‖c‖² differs from class to class, so softmax sees it.": 0 * square,
-        "This is half the bias: no factor ½ belongs to it.": -square / 2,
+        "This is half the bias: add the squares up, with no factor ½ and no mean.": -square / 2,
     }, case)  # fmt: skip
 
 

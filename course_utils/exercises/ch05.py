@@ -139,6 +139,7 @@ def judge_one_pair(answer, a: Tensor, b: Tensor) -> None:
     compare(got[0], mean, "The mean difference", {
         "This is b − a: a − b is asked for.": -mean,
         "This is the sum of the differences.": difference.sum(),
+        "This is an end of the interval: the mean and half the width are asked for.": mean - half,
     })  # fmt: skip
     together = (a.var() + b.var()).sqrt()
     unpaired = (
@@ -156,6 +157,7 @@ def judge_one_pair(answer, a: Tensor, b: Tensor) -> None:
         "That is divided by n where √n belongs.": 1.96 * difference.std() / len(a),
         "The factor 1.96 is missing: this is the standard error.": half / 1.96,
         "This is the whole width: half of it is asked for.": 2 * half,
+        "This is with 2 for 1.96, a little too wide.": half / 0.98,
         "The spread of a sample divides by n − 1, as torch.std does.":
             1.96 * difference.std(correction=0) / root,
     })  # fmt: skip

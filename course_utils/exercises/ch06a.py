@@ -49,13 +49,14 @@ def judge_one_error(answer, scores: Tensor, unit: Tensor) -> None:
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake("Return two numbers: the mean, and its standard error.")
     means = torch.stack([scores[unit == u].mean() for u in unit.unique()])
+    n, root = len(means), len(means) ** 0.5
     case = f"scores = {[round(v, 1) for v in scores.tolist()]}, unit = {unit.tolist()}"
     compare(got[0], means.mean(), "The mean", {
         "This is the mean over tasks, in which a script with more tasks counts for more: average"
         " within each script first.": scores.mean(),
         "This is the sum over scripts.": means.sum(),
+        "This is the standard error: the mean comes first.": means.std() / root,
     }, case)  # fmt: skip
-    n, root = len(means), len(means) ** 0.5
     compare(got[1], means.std() / root, "The standard error", {
         "This takes the tasks as independent, which tasks of one script are not: use the spread of"
         " the scripts' means.": scores.std() / len(scores) ** 0.5,
@@ -69,6 +70,8 @@ def judge_one_error(answer, scores: Tensor, unit: Tensor) -> None:
         "The spread of a few values around their own mean comes out too small: divide by n − 1,"
         " as torch.std does unless told otherwise.": means.std(correction=0) / root,
         "This is the variance: take its root.": means.var() / n,
+        "This is half the width of an interval: the standard error is without the 1.96.":
+            1.96 * means.std() / root,
     }, case)  # fmt: skip
 
 
@@ -126,11 +129,19 @@ def predictors() -> list[tuple[str, bool, object]]:
     def from_the_last(x):
         return x @ weight + torch.cat([torch.zeros(1), x[:-1, 0]]).unsqueeze(1)
 
+    def to_the_next(x):
+        return x @ weight + torch.cat([x[1:, 0], torch.zeros(1)]).unsqueeze(1)
+
+    def by_other_sums(x):  # a batch is added up in another order than a single query
+        return plain(x) * (1 + 2e-7 * (len(x) - 1))
+
     return [
         ("a linear layer", False, plain),
         ("normalisation by the mean and spread of all queries", True, by_batch),
         ("a small shift by the mean of all queries", True, gently),
         ("a look at the query before", True, from_the_last),
+        ("a look at the query after", True, to_the_next),
+        ("a linear layer, the last digit another in a batch", False, by_other_sums),
         ("a linear layer and softmax", False, lambda x: plain(x).softmax(-1)),
     ]
 
@@ -158,6 +169,7 @@ def judge_peeks(answer) -> None:
             2: "The winning class stays the same here, the numbers don't: compare logits, not"
             " classes.",
             3: "The first query is answered honestly here: test every query.",
+            4: "The last query is answered honestly here: test every query.",
         }
         number = next(i for i, row in enumerate(predictors()) if row[0] == name)
         raise Mistake(f"This predictor peeks ({name}), and you said it does not. {hints[number]}")

@@ -12,6 +12,7 @@ def judge_tanimoto(answer) -> None:
     compare(answer(a.clone(), b.clone()), 2 / 5, "The similarity", {
         "You divided by all bits: only those that are 1 in a or in b count.": 2 / 8,
         "You counted the shared bits twice below: subtract them once.": 2 / 7,
+        "This is the distance, 1 − similarity.": 3 / 5,
         "This is Dice's coefficient: 2 · shared / (bits of a + bits of b).": 4 / 7,
         "This is the cosine: divide by the bits in either, not by the lengths.": 2 / 12**0.5,
         "You counted places where both are 0 as agreement: an absent piece says little.": 5 / 8,
@@ -25,9 +26,9 @@ def judge_tanimoto(answer) -> None:
 
 
 def judge_auroc(answer) -> None:
-    scores = torch.tensor([0.9, 0.8, 0.8, 0.4, 0.3, 0.1, 0.5])
+    scores = torch.tensor([0.9, 0.8, 0.8, 0.4, 0.35, 0.1, 0.5])
     labels = torch.tensor([1, 0, 1, 0, 1, 0, 0])
-    case = f"scores = {[0.9, 0.8, 0.8, 0.4, 0.3, 0.1, 0.5]}, labels = {labels.tolist()}"
+    case = f"scores = {[0.9, 0.8, 0.8, 0.4, 0.35, 0.1, 0.5]}, labels = {labels.tolist()}"
     right = (4 + 3.5 + 1) / 12
     compare(answer(scores.clone(), labels.clone()), right, "The AUROC", {
         "A tie counts half: two molecules of equal score are not yet ranked.": 9 / 12,

@@ -16,6 +16,10 @@ def judge_bits(answer) -> None:
             -bits.mean(),
         "You added the letters up: divide by their number.": bits.sum(),
         "You took the logarithm of the mean: take the mean of the logarithms.": -p.mean().log2(),
+        "This weighs the letters by p, as an entropy does: each letter that came counts once.":
+            -(p * p.log2()).sum(),
+        "This weighs the letters by p: each letter that came costs −log₂ p, once.":
+            -(p * p.log2()).mean(),
         "This is the mean probability: a letter costs minus the logarithm of it.": p.mean(),
         "This is perplexity, 2 to the power of the bits: leave the power out.": 2 ** bits.mean(),
     }, "p = [0.5, 0.25, 0.125, 0.5]")  # fmt: skip
@@ -47,7 +51,13 @@ def judge_smooth(answer) -> None:
         "You divided only the first part by the total.": kept / 4 + d * 2 * lower,
     }, case)  # fmt: skip
     case = "counts = [0, 0, 0, 0]: with nothing counted, the lower order speaks alone"
-    compare(answer(torch.zeros(4), lower.clone(), d), lower, "For a context never seen", {}, case)
+    compare(
+        answer(torch.zeros(4), lower.clone(), d),
+        lower,
+        "For a context never seen the probabilities",
+        {},
+        case,
+    )
 
 
 def judge_mix(answer) -> None:
@@ -66,7 +76,9 @@ def judge_mix(answer) -> None:
     }, case)  # fmt: skip
     deep = answer(torch.tensor([-300.0]), torch.tensor([-310.0]), 0.5)
     case = "log p = −300, log q = −310, weight = 0.5; torch.logaddexp never leaves the logarithms"
-    compare(deep, torch.tensor([-300.69310]), "For very small probabilities", {}, case)
+    compare(
+        deep, torch.tensor([-300.69310]), "For very small probabilities the logarithm", {}, case
+    )
 
 
 EXERCISES = {

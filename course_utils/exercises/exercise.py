@@ -26,6 +26,28 @@ ADVICE = {  # part of an error's text -> what it usually means
         "What you differentiate does not depend on anything that requires a gradient: was it"
         " detached, or computed under torch.no_grad()?"
     ),
+    "must match the size of tensor": (
+        "The axes don't fit: look at both shapes. x.unsqueeze(1) has shape (n, 1), which with (m,)"
+        " gives (n, m), each with each."
+    ),
+    "shapes cannot be multiplied": (
+        "In a @ b the last axis of a is as long as the first of b: is a transpose missing, or is"
+        " the order wrong?"
+    ),
+    "size mismatch, got input": (
+        "In a @ b the last axis of a is as long as the first of b: is a transpose missing, or is"
+        " the order wrong?"
+    ),
+    "to have the same dtype": "One side holds whole numbers: .float() makes numbers of them.",
+    "must be either a floating point": "Means are taken of numbers: turn it into such by .float().",
+    "not implemented for 'Long'": (
+        "Whole numbers stand where others are wanted: are two arguments exchanged, or is .float()"
+        " missing?"
+    ),
+    "only one element tensors can be converted": (
+        "This takes a single number, as math.log does: for a whole tensor use torch's own,"
+        " torch.log."
+    ),
     "backward through the graph a second time": (
         "The graph was freed by the first gradient: ask that one for create_graph=True."
     ),
@@ -195,7 +217,10 @@ def compare(
         return
     reason = next((sentence for sentence, wrong in mistakes.items() if near(wrong)), "")
     if value.isnan().any():
-        reason = "nan comes of 0 / 0, of the logarithm of a negative number, or of inf − inf."
+        reason = (
+            "nan comes of 0 / 0, as the mean of nothing is, of the logarithm of a negative number,"
+            " or of inf − inf."
+        )
     said = f"{what} should be {shown(expected)}, got {shown(value)}. {reason}".strip()
     raise Mistake(f"{said}\nTried with {case}." if case else said)
 
