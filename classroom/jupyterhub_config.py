@@ -8,8 +8,8 @@ from pathlib import Path
 
 c = get_config()  # noqa: F821
 
-# What each learner may use at most. Chapter by chapter the course needs up to 1 GB; measure a class
-# of yours with benchmarks/class_load.py.
+# What each learner may use at most: room for two chapters open at once. What a class takes on your
+# server is measured by benchmarks/class_load.py.
 c.Spawner.mem_limit = "2G"
 c.Spawner.cpu_limit = 1.0  # cores
 c.SystemdSpawner.unit_extra_properties = {"TasksMax": "256"}  # processes and threads

@@ -1,5 +1,6 @@
 """What a class is handed out: nothing in it solves an exercise, nothing half-written is left."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from course_utils import exercises
 from course_utils.classroom import assignments, student
 from course_utils.exercises import verdict
 
+TEACHING = Path(__file__).parents[1] / "TEACHING.md"
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SOLVED = [p for p in CHAPTERS if (p.parent / "solutions" / p.name).exists()]
 
@@ -152,3 +154,32 @@ def test_a_class_can_keep_the_solutions_out_of_the_hints(monkeypatch, capsys):
     with pytest.raises(ValueError, match="has hints 1 to 2, got 3"):
         exercises.hint("3a.3", 3)
     assert verdict("3a.3", lambda *a: ...).unsolved
+
+
+def plans():
+    """By heading, the minutes in the first column of each table of TEACHING.md that has them."""
+    found, heading = {}, ""
+    for line in TEACHING.read_text(encoding="utf8").splitlines():
+        if line.startswith("#") or re.match(r"\*\*\w+ day", line):
+            heading = line.strip("#* ")
+        elif row := re.match(r"\| (\d+) \|", line):
+            found.setdefault(heading, []).append(int(row[1]))
+    return found
+
+
+def test_the_plans_fill_their_time():
+    minutes = {heading: sum(column) for heading, column in plans().items()}
+    assert minutes == {
+        "One lecture, 90 minutes": 90,
+        "First day: the ideas.": 360,
+        "Second day: doing it, and being honest.": 360,
+        "A half-course of six weeks": 1 + 2 + 3 + 4 + 5 + 6,  # its weeks
+    }
+
+
+def test_teaching_names_exercises_and_places_that_exist():
+    text = TEACHING.read_text(encoding="utf8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (TEACHING.parent / target).exists(), target
+    for name in set(re.findall(r"\b\d[abcd]?\.\d\b", text)):
+        assert exercises.verdict(name, None).unsolved, name

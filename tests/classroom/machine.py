@@ -35,8 +35,8 @@ def missing() -> str:
     """What has to be installed or done before `boot` can work, "" if nothing."""
     absent = [name for name in NEEDED if shutil.which(name) is None]
     if absent:
-        return f"{', '.join(absent)} not found: classroom/README.md says how to install what"
-    return "" if os.geteuid() == 0 else "booting a machine needs root: sudo -E env PATH=$PATH ..."
+        return f'{", ".join(absent)} not found: see CONTRIBUTING.md, "Tests"'
+    return "" if os.geteuid() == 0 else 'booting a machine takes root: see CONTRIBUTING.md, "Tests"'
 
 
 class Machine:

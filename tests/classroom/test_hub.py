@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from urllib.parse import urlparse
 
 import hub
 import machine
@@ -65,10 +66,10 @@ def test_learners_cannot_use_each_others_servers(learners, server):
     assert bob.ask("POST", f"{alice.home}/api/kernels").status_code == 403
     page = bob.session.get(f"{alice.home}/lab")  # as from the browser
     assert page.status_code == 403 and "secret" not in page.text
-    listening = server.do("ss", "-Hltnp", "src", "127.0.0.1")
     (pid,) = properties(server, "alice", "MainPID")
-    port = next(line.split()[3] for line in listening.splitlines() if f"pid={pid}," in line)
-    past_the_proxy = f"http://{port}/user/alice/api/contents/secret.txt"
+    environment = server.do("cat", f"/proc/{pid}/environ").split("\0")
+    port = next(urlparse(line).port for line in environment if "SERVICE_URL" in line)
+    past_the_proxy = f"http://127.0.0.1:{port}/user/alice/api/contents/secret.txt"
     assert alice.ask("GET", past_the_proxy).ok
     assert bob.ask("GET", past_the_proxy).status_code == 403
     assert requests.get(past_the_proxy).status_code == 403
