@@ -111,8 +111,8 @@ class PolicyGradient(MetaLearner):
     """Adapts by steps up the policy gradient (REINFORCE, Williams 1992); the weights are MAML's.
 
     `network` maps observations (n, o) to the means (n, a) of the actions, log_std is learned beside
-    it. Each step has one new episode of each robot to learn from; the first is `inner_lr` long,
-    those after it `later` times that (Finn et al. 2017, appendix A.2, have one half). `discount`
+    it. Each step has one new episode of each robot to learn from. The first is `inner_lr` long,
+    every other `later` times the one before (Finn et al. 2017 halve theirs once). `discount`
     is γ of the returns.
     """
 
@@ -196,7 +196,7 @@ class PolicyGradient(MetaLearner):
         policy = GaussianPolicy(self, self.initial(len(environments)))
         yield policy
         for k in range(self.inner_steps if steps is None else steps):
-            rate = self.inner_lr * (1 if k == 0 else self.later)
+            rate = self.inner_lr * self.later**k
             parameters = self.updated(policy.parameters, act(policy, environments), rate)
             policy = GaussianPolicy(self, parameters)
             yield policy
