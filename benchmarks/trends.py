@@ -2,14 +2,16 @@
 
     uv run python benchmarks/trends.py                 # all parts
     uv run python benchmarks/trends.py in_context      # one of them
+    uv run python benchmarks/trends.py --seeds 1 --budget 0.1   # a first look
 
 in_context: a transformer on noisy sinusoids, with the budget and the test tasks of
 benchmarks/gradient_based.py: 10,000 updates of 25 tasks with Adam 0.001, 10 shots, 10 queries.
 learned_optimizer: an update rule trained over 20 steps, against SGD and Adam, whose rates are
 chosen on validation tasks for each number of steps. data: 4,000 examples in all, cut into few tasks
 of many or many of few. badges: tasks that can be told apart without their support set. characters:
-a MAML whose layers are then frozen one by one. Three seeds each (characters: one). Rows that are
-there are kept: delete them to start anew. Trained learners go to data/checkpoints.
+a MAML whose layers are then frozen one by one. Three seeds each (characters: one). All parts take
+about half an hour on one core. A run that was stopped goes on where it stood; parts that are there
+with this budget are kept. Learners that the chapter needs go to data/checkpoints.
 """
 
 import argparse
@@ -37,14 +39,21 @@ from course_utils.learners import (
 from course_utils.learners.transfer import FrozenFeatures
 from course_utils.losses import default_loss
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Badges, Characters, Shifted, Sinusoids
+from course_utils.tasks import Badges, Characters, Sinusoids
 from course_utils.tasks.recording import Recording
 from course_utils.training import bootstrap_interval, select, test, train
 
 OUT = Path(__file__).with_suffix(".json")
 RUNS = Path(__file__).parents[1] / "runs"  # unfinished ones
 COMMAND = "uv run python benchmarks/trends.py"
-SEEDS, NOISE = (0, 1, 2), 0.3
+NOISE = 0.3
+
+
+def finished(learner, task_set, name: str, updates: int, **more):
+    """`learner` after this many updates; what was trained before is read from runs/."""
+    path = RUNS / f"trends_{name}_{updates}"
+    train(learner, task_set, updates=updates, checkpoint=path, progress=False, **more)
+    return learner
 
 
 # --- a transformer that learns in its forward pass -----------------------------------------------
@@ -85,11 +94,12 @@ def summary(runs: list[np.ndarray]) -> dict:
     }
 
 
-def in_context(seeds=SEEDS) -> dict:
-    learners = [reader(seed) for seed in seeds]
+def in_context(seeds: range, budget: float) -> dict:
+    updates = int(10_000 * budget)
+    learners = [reader(seed, updates) for seed in seeds]
     card = {
         "what": "a transformer that learns from its context",
-        "trained on": "Sinusoids(shots=10, queries=10, noise=0.3), 10000 updates of 25 tasks,"
+        "trained on": f"Sinusoids(shots=10, queries=10, noise=0.3), {updates} updates of 25 tasks,"
         " 0 to 10 of the shots shown, Adam 0.001, seed 0",
         "score": {f"{k} shots": str(test(learners[0], sines(k), seed=1)) for k in (1, 5, 10)},
         "version": "0.1.0",
@@ -106,12 +116,10 @@ def in_context(seeds=SEEDS) -> dict:
     }
 
 
-def reader(seed: int, updates: int = 10_000) -> InContext:
+def reader(seed: int, updates: int) -> InContext:
     torch.manual_seed(seed)
-    learner = InContext()
-    train(learner, sines(10, 10), updates=updates, validation=sines(5), seed=seed,
-          checkpoint=RUNS / f"in_context_{seed}", progress=False)  # fmt: skip
-    return learner
+    name = f"in_context_{seed}"
+    return finished(InContext(), sines(10, 10), name, updates, validation=sines(5), seed=seed)
 
 
 # --- an optimiser that was learned ---------------------------------------------------------------
@@ -136,8 +144,9 @@ class Clipped(torch.optim.Adam):
         return super().step(closure)
 
 
-def learned_optimizer(seeds=SEEDS) -> dict:
-    rules = [trained_rule(seed) for seed in seeds]
+def learned_optimizer(seeds: range, budget: float) -> dict:
+    updates = int(1000 * budget)
+    rules = [trained_rule(seed, updates) for seed in seeds]
     validation = WAVES.sample(100, torch.Generator().manual_seed(2**31))
     tasks = WAVES.sample(300, torch.Generator().manual_seed(1))
     found = {}
@@ -157,8 +166,8 @@ def learned_optimizer(seeds=SEEDS) -> dict:
             found[name][label] = walked([chosen]) | {"rates": rates}
     card = {
         "what": "an update rule learned by training networks for 20 steps",
-        "trained on": "Sinusoids(shots=20, queries=20), MLP 1-20-20-1 from fresh weights, 1000"
-        " updates of 10 tasks, Adam 0.003 with clipping, seed 0",
+        "trained on": "Sinusoids(shots=20, queries=20), MLP 1-20-20-1 from fresh weights,"
+        f" {updates} updates of 10 tasks, Adam 0.003 with clipping, seed 0",
         "score": {f"{HORIZON} steps": str(test(rules[0], WAVES, seed=1))},
         "version": "0.1.0",
         "command": f"{COMMAND} learned_optimizer",
@@ -167,13 +176,14 @@ def learned_optimizer(seeds=SEEDS) -> dict:
     return {"steps": WALK, "horizon": HORIZON, "moulds": found}
 
 
-def trained_rule(seed: int, updates: int = 1000) -> LearnedOptimizer:
+def trained_rule(seed: int, updates: int) -> LearnedOptimizer:
     torch.manual_seed(seed)
     learner = LearnedOptimizer(MLP(1, 20, 20, 1), HORIZON)
     optimizer = Clipped(learner.rule.parameters(), lr=0.003)
-    train(learner, WAVES, updates=updates, tasks_per_update=10, validation=WAVES, seed=seed,
-          optimizer=optimizer, checkpoint=RUNS / f"rule_{seed}", progress=False)  # fmt: skip
-    return learner
+    return finished(
+        learner, WAVES, f"rule_{seed}", updates, tasks_per_update=10, validation=WAVES, seed=seed,
+        optimizer=optimizer,
+    )  # fmt: skip
 
 
 def along(learner, tasks) -> np.ndarray:
@@ -193,7 +203,7 @@ def walked(runs: list[np.ndarray]) -> dict:
 TOTAL, CUTS = 4000, (4, 10, 40, 100, 400)
 
 
-def data(seeds=SEEDS) -> dict:
+def data(seeds: range, budget: float) -> dict:
     found = {}
     for tasks in CUTS:
         runs = {"MAML": [], "FineTune": []}
@@ -201,7 +211,7 @@ def data(seeds=SEEDS) -> dict:
             generator = torch.Generator().manual_seed(100 + seed)
             recorded = sines(5, TOTAL // tasks - 5).sample(tasks, generator)
             for kind in (MAML, FineTune):
-                learner = fitted(kind, Recording(recorded, 5, 5), seed)
+                learner = fitted(kind, recorded, seed, int(3000 * budget))
                 if kind is FineTune:
                     candidates = [
                         FineTune(learner.network, r, 10) for r in (0.0, 0.001, 0.003, 0.01)
@@ -214,12 +224,13 @@ def data(seeds=SEEDS) -> dict:
     return {"total": TOTAL, "tasks": found, "BayesOptimalSinusoid": optimum}
 
 
-def fitted(kind: type, task_set, seed: int, updates: int = 3000):
+def fitted(kind: type, recorded, seed: int, updates: int):
     """Trained with 5 shots and 5 inner steps; the best weights on validation tasks are kept."""
     torch.manual_seed(seed)
     learner = kind(MLP(1, 40, 40, 1), 0.01, 5)
-    train(learner, task_set, updates=updates, validation=sines(5), seed=seed, progress=False)
-    return learner
+    name = f"data_{kind.__name__}_{len(recorded)}_{seed}"
+    task_set = Recording(recorded, 5, 5)
+    return finished(learner, task_set, name, updates, validation=sines(5), seed=seed)
 
 
 # --- learners that learn by heart ----------------------------------------------------------------
@@ -227,28 +238,26 @@ def fitted(kind: type, task_set, seed: int, updates: int = 3000):
 BADGE, FEW, MANY = 8, 20, 2000
 
 
-def badges(seeds=SEEDS) -> dict:
+def badges(seeds: range, budget: float) -> dict:
     """Errors before and after adapting, on the tasks trained on and on new ones."""
     plain = Sinusoids(shots=10, queries=40)
     setups: dict[str, Callable] = {
-        f"{FEW} tasks": lambda g: recorded_with_badges(plain, FEW, g),
-        f"{FEW} tasks, no badges": lambda g: recorded_with_badges(plain, FEW, g, 0),
-        f"{FEW} tasks, targets shifted": lambda g: Shifted(
-            recorded_with_badges(plain, FEW, g), 3.0
-        ),
-        f"{MANY} tasks": lambda g: recorded_with_badges(plain, MANY, g),
+        f"{FEW} tasks": lambda g: recorded(Badges(plain, BADGE), FEW, g),
+        f"{FEW} tasks, no badges": lambda g: recorded(Badges(plain, 0), FEW, g),
+        f"{FEW} tasks, new badges": lambda g: Badges(recorded(plain, FEW, g), BADGE),
+        f"{MANY} tasks": lambda g: recorded(Badges(plain, BADGE), MANY, g),
     }
     found = {}
-    for name, setup in setups.items():
+    for number, (name, setup) in enumerate(setups.items()):
         runs: dict[str, list] = {}
         size = 0 if "no badges" in name else BADGE
         for seed in seeds:
             task_set = setup(torch.Generator().manual_seed(100 + seed))
             torch.manual_seed(seed)
             learner = MAML(MLP(1 + size, 40, 40, 1), 0.01, 5)
-            train(learner, task_set, updates=3000, seed=seed, progress=False)
-            known = getattr(task_set, "task_set", task_set)  # without the shift
-            for where, judge in (("known", known), ("new", Badges(plain, size))):
+            updates = int(3000 * budget)
+            finished(learner, task_set, f"badges_{number}_{seed}", updates, seed=seed)
+            for where, judge in (("known", task_set), ("new", Badges(plain, size))):
                 for steps in (0, 5):
                     learner.inner_steps = steps
                     runs.setdefault(f"{where}, {steps} steps", []).append(
@@ -259,25 +268,27 @@ def badges(seeds=SEEDS) -> dict:
     return {"setups": found}
 
 
-def recorded_with_badges(plain, tasks: int, generator, size: int = BADGE) -> Recording:
-    return Recording(Badges(plain, size).sample(tasks, generator), shots=10, queries=10)
+def recorded(task_set, tasks: int, generator) -> Recording:
+    return Recording(task_set.sample(tasks, generator), shots=10, queries=10)
 
 
 # --- which layers need to adapt ------------------------------------------------------------------
 
 
-def characters() -> dict:
+def characters(seeds: range, budget: float) -> dict:
+    updates = int(1500 * budget)
     torch.manual_seed(0)
     learner = MAML(Conv4(5, filters=16), inner_lr=0.1, inner_steps=2)
     dealt = Characters("train", 5, 1, 5, within_script=0.5)
-    train(learner, dealt, updates=1500, tasks_per_update=8, progress=False,
-          optimizer=torch.optim.Adam(learner.parameters(), 2e-3, fused=True),
-          validation=Characters("validation", 5, 1, 5, within_script=True),
-          checkpoint=RUNS / "maml_characters")  # fmt: skip
+    finished(
+        learner, dealt, "characters", updates, tasks_per_update=8,
+        optimizer=torch.optim.Adam(learner.parameters(), 2e-3, fused=True),
+        validation=Characters("validation", 5, 1, 5, within_script=True),
+    )  # fmt: skip
     task_set = Characters("test", 5, 1, 5, within_script=True)
     card = {
         "what": "MAML, 5-way, every layer adapting",
-        "trained on": "train, 1500 updates of 8 5-way 1-shot tasks, 50% within one script,"
+        "trained on": f"train, {updates} updates of 8 5-way 1-shot tasks, 50% within one script,"
         " Adam 0.002, seed 0",
         "score": {"test scripts, 5-way 1-shot within one script": str(test(learner, task_set))},
         "version": "0.1.0",
@@ -309,14 +320,21 @@ PARTS = {f.__name__: f for f in (badges, data, in_context, learned_optimizer, ch
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all if left out")
-    for name in parser.parse_args().parts or PARTS:
-        table = json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
-        if name in table:
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=1.0, help="share of the updates")
+    arguments = parser.parse_args()
+    budget = {"seeds": arguments.seeds, "budget": arguments.budget}
+    for name in arguments.parts or PARTS:
+        if budget.items() <= stored().get(name, {}).items():
             continue
-        row = PARTS[name]()
-        table = json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
-        table |= {"command": COMMAND, "seeds": len(SEEDS), name: row}
+        row = budget | PARTS[name](range(arguments.seeds), arguments.budget)
+        table = {"command": COMMAND} | stored() | {name: row}
         OUT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+def stored() -> dict:
+    """The table as far as it stands."""
+    return json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
 
 
 if __name__ == "__main__":

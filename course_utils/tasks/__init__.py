@@ -1,7 +1,7 @@
 """What is learned from: batches of tasks and the task families that deal them."""
 
 from course_utils.tasks.all_classes import AllClasses
-from course_utils.tasks.badges import Badges, Shifted
+from course_utils.tasks.badges import Badges
 from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
@@ -16,7 +16,6 @@ __all__ = [
     "Molecules",
     "Omniglot",
     "Sentences",
-    "Shifted",
     "Sinusoids",
     "Snippets",
     "TaskSet",
