@@ -64,7 +64,10 @@ class ImplicitMAML(GradientBased):
 
 
 def conjugate_gradients(product, b: tuple[Tensor, ...], iterations: int) -> tuple[Tensor, ...]:
-    """x with A x = b for T positive definite A at once; each tensor of b is (T, *shape)."""
+    """x with A x = b for T positive definite A at once; each tensor of b is (T, *shape).
+
+    A task whose A turns out not to be positive definite keeps the x found so far (Steihaug 1983).
+    """
 
     def dot(u, v):  # (T,)
         return sum((a * c).flatten(1).sum(1) for a, c in zip(u, v, strict=True))
@@ -77,8 +80,10 @@ def conjugate_gradients(product, b: tuple[Tensor, ...], iterations: int) -> tupl
     size = dot(b, b)
     for _ in range(iterations):
         along = product(direction)
-        length = size / dot(direction, along).clamp(min=torch.finfo(size.dtype).tiny)
+        curvature = dot(direction, along)
+        length = torch.where(curvature > 0, size / curvature, 0)
         x, residual = add(x, length, direction), add(residual, -length, along)
         size, before = dot(residual, residual), size
-        direction = add(residual, size / before.clamp(min=torch.finfo(size.dtype).tiny), direction)
+        onward = torch.where((curvature > 0) & (before > 0), size / before, 0)
+        direction = add(residual, onward, direction)
     return x

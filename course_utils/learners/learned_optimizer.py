@@ -51,13 +51,14 @@ class LearnedOptimizer(GradientBased):
         yield Adapted(self.run, self.network, weights)
         for step in range(1, (self.inner_steps if steps is None else steps) + 1):
             if x.shape[1]:
-                gradients = dict(zip(weights, self._support_gradients(weights, x, y), strict=True))
-                for name, g in gradients.items():
+                gradients = self._support_gradients(weights, x, y)
+                moved = {}
+                for (name, w), g in zip(weights.items(), gradients, strict=True):
                     g = g.detach()
                     m[name] = MOMENTUM * m[name] + (1 - MOMENTUM) * g
                     v[name] = SPREAD * v[name] + (1 - SPREAD) * g**2
-                    weights[name] = weights[name] + self.move(g, m[name], v[name], step)
-                weights = dict(weights)
+                    moved[name] = w + self.move(g, m[name], v[name], step)
+                weights = moved
             yield Adapted(self.run, self.network, weights)
 
     def forward(self, tasks: Tasks) -> Tensor:
