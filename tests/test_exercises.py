@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import test_notebooks
 import torch
 
 from course_utils import exercises
@@ -21,6 +22,9 @@ from course_utils.exercises.exercise import Exercise, find
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
 CHECK = re.compile(r"^check\(\"(.+)\", (\w+)\)$", re.M)
+WITH_EXERCISES = [
+    p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if p.stem not in test_notebooks.WITHOUT_EXERCISES
+]
 CHAPTERS = [p.stem.removeprefix("exercises_") for p in sorted(HERE.glob("exercises_*.py"))]
 CASES = {k: v for c in CHAPTERS for k, v in importlib.import_module(f"exercises_{c}").CASES.items()}
 
@@ -39,7 +43,16 @@ def test_every_exercise_has_its_cases():
     assert there == set(CASES) and there
     for name, case in CASES.items():
         assert len(case["wrong"]) >= 3 and len(case["right"]) >= 2, name
+        assert len({answer.__code__ for answer in case["right"]}) == len(case["right"]), name
         assert len(find(name).hints) >= 2, name
+
+
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda p: p.stem)
+def test_a_chapter_has_all_that_belongs_to_it(path):
+    chapter = path.stem.partition("_")[0]
+    assert len(names_of(path)) >= 3 and chapter in CHAPTERS
+    assert (quizzes.FOLDER / f"{chapter}.json").exists()
+    assert (NOTEBOOKS / "solutions" / path.name).exists()
 
 
 def names_of(path):
@@ -59,9 +72,7 @@ def checks_in(path, wanted=""):
             yield name, space[answer]
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if names_of(p)], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda p: p.stem)
 def test_a_chapter_has_a_stub_for_each_of_its_exercises(path):
     found = dict(checks_in(path, "raise NotImplementedError"))
     assert set(found) == names_of(path)
@@ -106,6 +117,56 @@ def test_right_answers_pass(name, i):
 def test_mistakes_are_diagnosed(name, diagnosis):
     verdict = exercises.verdict(name, CASES[name]["wrong"][diagnosis])
     assert not verdict.passed and diagnosis in verdict.message, verdict
+
+
+def changed(value, change):
+    """`value` with `change` made to it, or to each of its parts."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(changed(part, change) for part in value)
+    return change(torch.as_tensor(value).detach())
+
+
+NO_ANSWERS = {  # what a right answer becomes that can't be right any more
+    "raises": lambda value: 1 / 0,
+    "text": lambda value: "abc",
+    "a dictionary": lambda value: {"answer": value},
+    "empty": lambda value: torch.zeros(0),
+    "a function": lambda value: lambda: value,
+    "not a number": lambda value: changed(value, lambda x: x * float("nan")),
+    "nothing twice": lambda value: (None, None),
+}
+IN_ANOTHER_FORM = {  # taken, or told what is wrong with the form
+    "NumPy": lambda value: changed(value, lambda x: x.numpy()),
+    "lists": lambda value: changed(value, lambda x: x.tolist()),
+    "in a list": lambda value: [value],
+    "an axis more": lambda value: changed(value, lambda x: x.unsqueeze(-1)),
+    "an axis more in front": lambda value: changed(value, lambda x: x.unsqueeze(0)),
+    "detached": lambda value: changed(value, lambda x: x.clone()),
+    "complex": lambda value: changed(value, lambda x: x * 1j),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whatever_comes_back_is_answered_in_a_sentence(name):
+    right = CASES[name]["right"][0]
+    for what, change in (NO_ANSWERS | IN_ANOTHER_FORM).items():
+        verdict = exercises.verdict(name, lambda *a, change=change: change(right(*a)))
+        assert what in IN_ANOTHER_FORM or not verdict.passed, what
+        assert not verdict.unsolved and len(verdict.message) < 1500, what
+        for unkind in ("Traceback", "could not be checked"):
+            assert unkind not in verdict.message, (what, verdict.message)
+
+
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case["signature"]])
+def test_one_lucky_case_is_not_enough(name):
+    """An answer that says the same again, whatever it is asked, does not pass."""
+    right, said = CASES[name]["right"][0], []
+
+    def answer(*arguments):
+        said.append(said[0] if said else right(*arguments))
+        return said[0]
+
+    assert not exercises.verdict(name, answer).passed
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -300,7 +361,8 @@ def test_hints_come_one_by_one_and_end_with_the_solution(capsys):
 @pytest.mark.parametrize("path", sorted(quizzes.FOLDER.glob("*.json")), ids=lambda p: p.stem)
 def test_quizzes_are_well_formed(path):
     questions = quizzes.load(path.stem)
-    assert 5 <= len(questions) <= 8
+    most = 16 if path.stem == "09" else 8  # a self-assessment over the whole course
+    assert 5 <= len(questions) <= most
     text = quizzes.as_text(questions)
     assert text.count("<b>right</b>") >= len(questions)
 
