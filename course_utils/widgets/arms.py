@@ -278,7 +278,10 @@ class Arms(widgets.VBox):
             for kind, value in (("score", coins), ("cost", f"{cost:.2f}")):
                 rows += f'<td class="course-{kind}" data-player="{name}">{value}</td>'
             rows += "</tr>"
-        heads = "<th></th><th>coins</th><th>lost by choices, a round</th>"
+        heads = "<th></th>" + "".join(
+            f'<th style="padding:0 1em">{head}</th>'
+            for head in ("coins", "lost by choices, a round")
+        )
         caption = f"after {done} round{'s' if done > 1 else ''}"
         return (
             f'<table><caption style="text-align:left">{caption}</caption><tr>{heads}</tr>{rows}'
