@@ -28,7 +28,7 @@ RUNS = Path(__file__).parents[1] / "runs" / "navigation"
 COMMAND = "uv run python benchmarks/navigation_train.py"
 SEEDS = (0, 1, 2)
 STEPS = 3
-PHASES = ((1, 0.003, 100), (3, 0.002, 40))  # inner steps, Adam's rate, updates
+PHASES = ((1, 0.003, 100), (3, 0.002, 40), (3, 0.001, 60))  # inner steps, Adam's rate, updates
 LEARNERS = {
     "maml": lambda: MAMLPolicy(MLP(2, 64, 64, 2), inner_lr=0.05),
     "context": lambda: ContextPolicy(MLP(2 + 5, 64, 64, 2), context=5, inner_lr=5.0),

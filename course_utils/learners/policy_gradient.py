@@ -108,7 +108,7 @@ def advantages(experience: Experience, discount: float) -> Tensor:
 
 
 class PolicyGradient(MetaLearner):
-    """Adapts by steps up the policy gradient (REINFORCE, Williams 1992); the weights are MAML's.
+    """Adapts by steps up the policy gradient (REINFORCE, Williams 1992), from θ on.
 
     `network` maps observations (n, o) to the means (n, a) of the actions, log_std is learned beside
     it. Each step has one new episode of each robot to learn from. The first is `inner_lr` long,
@@ -154,7 +154,7 @@ class PolicyGradient(MetaLearner):
         return list(self._inner_loop(environments, steps))
 
     def forward(self, environments: Environments) -> Tensor:
-        """Minus the mean return of the adapted policies (T,), with its policy gradient."""
+        """Minus the mean return of the adapted policies (T,), with the gradient of `objective`."""
         return self._after(self.adapt(environments), environments)
 
     def outer_step(self, environments: Environments, optimizer: torch.optim.Optimizer) -> Tensor:
@@ -169,7 +169,7 @@ class PolicyGradient(MetaLearner):
     # --- the inner loop --------------------------------------------------------------------------
 
     def objective(self, parameters: Parameters, experience: Experience) -> Tensor:
-        """Σ_t ratio_t · A_t, mean over robots (T,): its gradient is the policy gradient.
+        """The mean of ratio_t · A_t over all steps (T,); its gradient is the policy gradient.
 
         ratio_t = π(a_t | o_t) / (the same for the policy that acted) is 1 where it is evaluated.
         With log π in its place the gradient would be the same, but not the second derivatives,
