@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 
 MOST = 10_000  # characters of what an answer prints that are shown
+THREADED = {"jax", "tensorflow"}  # once loaded, their threads may lock a forked child
 
 
 class TooSlow(Exception):
@@ -33,15 +34,17 @@ def run(function: Callable[[], dict], seconds: float) -> dict:
     """The dictionary that `function` gives, with "printed" added; raises TooSlow after `seconds`.
 
     Runs in a forked child that is killed on time-out. Where that can't be (Windows; macOS, whose
-    own libraries don't bear a fork; a GPU in use), here, with an interrupt that a single long call
-    into torch delays.
+    own libraries don't bear a fork; a GPU in use, or JAX or TensorFlow), here, with an interrupt
+    that a single long call into torch delays.
     """
     return (in_child if can_fork() else interrupted)(function, seconds)
 
 
 def can_fork() -> bool:
     """Whether a reader's code can run in a forked child here."""
-    return hasattr(os, "fork") and sys.platform != "darwin" and not torch.cuda.is_initialized()
+    if not hasattr(os, "fork") or sys.platform == "darwin" or torch.cuda.is_initialized():
+        return False
+    return THREADED.isdisjoint(sys.modules)
 
 
 def in_child(function: Callable[[], dict], seconds: float) -> dict:
