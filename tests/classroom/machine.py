@@ -8,6 +8,7 @@ processes, users and a loopback network of its own.
 import contextlib
 import ctypes
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def missing() -> str:
 
 
 class Machine:
-    """A booted machine; `run` runs a command there as root, or as another of its users."""
+    """A booted machine; `run` runs a command there as root, or as a user in that user's home."""
 
     def __init__(self, leader: int):
         self.enter = ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
@@ -48,9 +49,10 @@ class Machine:
 
     def run(self, *command: str, user: str = "root", **options) -> subprocess.CompletedProcess:
         """Run `command` and wait for its end; what it says is in `stdout`."""
-        as_user = [] if user == "root" else ["runuser", "-u", user, "--"]
+        if user != "root":
+            command = ("runuser", "--login", user, "--command", shlex.join(command))
         return subprocess.run(
-            [*self.enter, "env", "-i", f"PATH={PATH}", *as_user, *command],
+            [*self.enter, "env", "-i", f"PATH={PATH}", *command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
         )  # fmt: skip
 
