@@ -2,6 +2,7 @@
 
 import copy
 import html
+import itertools
 import json
 import re
 from pathlib import Path
@@ -41,22 +42,45 @@ def load(chapter: str) -> list[dict]:
 
 
 def fault_of(question: dict) -> str | None:
-    """What is wrong with a question, or None: right answers, explanations, kinds."""
-    answers = question.get("answers", [])
+    """What is wrong with a question, or None: right answers, explanations, kinds, plain text."""
+    kind, answers = question.get("type"), question.get("answers", [])
     right = sum(bool(a.get("correct")) for a in answers)
-    if question.get("type") not in ("multiple_choice", "many_choice", "numeric"):
-        return f"unknown type {question.get('type')!r}"
+    words = [question.get("question", ""), *(str(a.get("feedback", "")) for a in answers)]
+    words += [a["answer"] for a in answers if "answer" in a]
+    if kind not in ("multiple_choice", "many_choice", "numeric"):
+        return f"unknown type {kind!r}"
     if not all(a.get("feedback") for a in answers):
         return "an answer is not explained"
-    if question["type"] == "many_choice":
-        if right < 2 or "all that" not in question["question"]:
-            return "must have several right answers and say so: 'all that ...'"
+    if found := re.search(r"[$<>`]", "".join(words)):
+        return f"{found[0]!r} is shown as it stands, or read as HTML: plain text only"
+    if kind == "many_choice":
+        if right < 2 or "all that" not in words[0]:
+            return "must have several right answers and say so: 'Select all that ...'"
     elif right != 1:
         return f"must have exactly one right answer, has {right}"
-    if question["type"] != "numeric":
-        texts = [a.get("answer") for a in answers]
-        if len(texts) < 3 or len(set(texts)) < len(texts) or not all(texts):
-            return "needs at least three answers, all different"
+    if kind == "numeric":
+        return fault_of_numbers(answers)
+    texts = [a.get("answer") for a in answers]
+    if len(texts) < 3 or len(set(texts)) < len(texts) or not all(texts):
+        return "needs at least three answers, all different"
+    if right == len(answers):
+        return "has no wrong answer"
+    if found := re.search("(all|none|both|any) of (the above|these)", " ".join(texts).lower()):
+        return f"{found[0]!r} says nothing where answers are shuffled"
+    return None
+
+
+def fault_of_numbers(answers: list[dict]) -> str | None:
+    """What is wrong with the answers to a numeric question: each number foreseen once, any met."""
+    spans = [a.get("range", [a.get("value")] * 2) for a in answers if a.get("type") != "default"]
+    if any(not isinstance(end, (int, float)) for span in spans for end in span):
+        return "an answer has no number"
+    if any(low > high for low, high in spans):
+        return "a range runs backwards"
+    if any(b[0] <= a[1] for a, b in itertools.pairwise(sorted(spans))):
+        return "a number has two answers"
+    if sum(a.get("type") == "default" for a in answers) != 1 or len(spans) < 2:
+        return "needs a foreseen wrong number, and an answer to all others: type default"
     return None
 
 
@@ -86,13 +110,20 @@ def marked(questions: list[dict]) -> list[dict]:
     return marked
 
 
+def answer_as_text(answer: dict) -> str:
+    """What is chosen or typed."""
+    if "range" in answer:
+        return "{} to {}".format(*answer["range"])
+    return str(answer.get("answer", answer.get("value", "any other number")))
+
+
 def as_text(questions: list[dict]) -> str:
     """The questions with all answers explained, for a page without a kernel or JavaScript."""
     items = ""
     for question in questions:
         answers = "".join(
             f"<li>{'<b>right</b>' if a.get('correct') else 'wrong'}: "
-            f"{html.escape(str(a.get('answer', a.get('value', 'any other number'))))}. "
+            f"{html.escape(answer_as_text(a))}. "
             f"<i>{html.escape(a['feedback'])}</i></li>"
             for a in question["answers"]
         )
