@@ -37,7 +37,7 @@ LEARNERS = {
 LENGTHS = {  # the first step in terms of `inner_lr`, and `later`
     "maml": ((0.7, 1.0, 1.4), (0.35, 0.5, 0.7)),
     "context": ((0.7, 1.0, 1.4), (0.35, 0.5, 0.7)),
-    "joint": ((0.3, 1.0, 3.0), (0.35, 0.5, 1.0)),
+    "joint": ((3.0, 10.0, 30.0), (0.5, 0.7, 1.0)),  # best at an edge with shorter ones
 }
 
 
