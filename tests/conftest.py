@@ -1,12 +1,22 @@
 """For all tests: one thread each, and in CI no skip but for a missing GPU."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 
 # torch reads these when it is imported, here and in the kernels that run the notebooks
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# tests of an optional group, left out where it is not installed; .ci/run calls each with its group
+OPTIONAL = {"test_tensorflow.py": "tensorflow", "test_peers.py": "jax"}
+collect_ignore = [file for file, package in OPTIONAL.items() if find_spec(package) is None]
+
+
+def pytest_report_header():
+    """Name the tests that are left out."""
+    return [f"left out, since {OPTIONAL[file]} is not installed: {file}" for file in collect_ignore]
 
 
 def reason(report) -> str:
