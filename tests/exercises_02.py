@@ -113,6 +113,37 @@ def without_prior(s, f, left, known):
     return max(mean * (1 + paid) + (1 - mean) * unpaid, stay)
 
 
+def index(s, f, left, best_return):
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        if best_return(s, f, left, middle) > left * middle + 1e-9:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def index_by_stopping(s, f, left, best_return):
+    """Without best_return: the best ratio of E[paid] to E[pulls], by Dinkelbach's iteration."""
+
+    def worth(s, f, left, price):
+        if left == 0:
+            return 0.0, 0.0, 0.0
+        mean, total = (s + 1) / (s + f + 2), [(s + 1) / (s + f + 2), 1.0]
+        for chance, after in ((mean, (s + 1, f)), (1 - mean, (s, f + 1))):
+            value, paid, pulls = worth(*after, left - 1, price)
+            if value > 0:
+                total = [total[0] + chance * paid, total[1] + chance * pulls]
+        return total[0] - price * total[1], *total
+
+    price = 0.0
+    for _ in range(30):
+        _, paid, pulls = worth(s, f, left, price)
+        price = paid / pulls
+    return price
+
+
 CASES = {
     "2.1": {
         "signature": "loss, theta, examples, lr",
@@ -156,6 +187,17 @@ CASES = {
             "prior is missing": without_prior,
             "is to be taken anew": lambda s, f, left, known: left * (s + 1) / (s + f + 2),
             "at every pull": lambda s, f, left, known: left * known,
+        },
+    },
+    "2.4": {
+        "signature": "s, f, left, best_return",
+        "right": [index, index_by_stopping],
+        "wrong": {
+            "This is the mean payment": lambda s, f, left, best: (s + 1) / (s + f + 2),
+            "not a probability": lambda s, f, left, best: best(s, f, left, index(s, f, left, best)),
+            "one pull fewer": lambda s, f, left, best: index(s, f, left - 1, best),
+            "one pull more": lambda s, f, left, best: index(s, f, left + 1, best),
+            "one end of the search": lambda s, f, left, best: 1.0,
         },
     },
 }

@@ -22,6 +22,10 @@ class Environments(ABC):
     def __len__(self) -> int:
         """T, the number of environments."""
 
+    def to(self, device: torch.device | str) -> "Environments":
+        """The same environments on `device`, at the beginning of an episode."""
+        return self
+
     @abstractmethod
     def reset(self) -> Tensor:
         """Begin an episode; the first observation (T, *o)."""
