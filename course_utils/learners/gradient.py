@@ -43,7 +43,8 @@ class GradientBased(MetaLearner):
 
     def adapt(self, support_x: Tensor, support_y: Tensor, steps: int | None = None) -> Adapted:
         """The predictor after `steps` (default: inner_steps) gradient steps on each support set."""
-        *_, last = self._inner_loop(support_x, support_y, steps)
+        for predictor in self._inner_loop(support_x, support_y, steps):
+            last = predictor  # those before it are let go
         return last
 
     def outer_step(self, tasks: Tasks, optimizer: torch.optim.Optimizer) -> Tensor:
