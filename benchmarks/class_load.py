@@ -140,7 +140,8 @@ def row(label: str, found: dict) -> str:
     seconds = found["seconds"]
     medians = [statistics.median(seconds[m]) if seconds[m] else float("nan") for m in MILESTONES]
     longest = max(seconds["widget"], default=float("nan"))
-    memory = f"{statistics.median(found['memory']):8.2f}{max(found['memory']):9.2f}"
+    gigabytes = found["memory"] or [float("nan")]
+    memory = f"{statistics.median(gigabytes):8.2f}{max(gigabytes):9.2f}"
     times = "".join(f"{value:9.0f}" for value in [*medians[:3], longest, medians[3]])
     return f"{label:40}{memory}{times}{len(found['failures']):10}"
 

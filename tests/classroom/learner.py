@@ -68,7 +68,7 @@ class Kernel:
         self.number = number
         address = f"{learner.home}/api/kernels/{number}/channels".replace("http://", "ws://", 1)
         self.socket = websocket.create_connection(
-            address, header={"Authorization": f"token {learner.token}"}, timeout=300
+            address, header={"Authorization": f"token {learner.token}"}, timeout=1800
         )
 
     def outputs(self, code: str) -> Iterator[dict]:
