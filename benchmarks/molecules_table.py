@@ -138,17 +138,14 @@ def learners(name: str, fold: int) -> tuple[dict, dict]:
     return {s: [first, *rest] for s in SHOTS}, {"rate": first.rate}
 
 
-def add_fold(name: str, row: dict) -> None:
+def add_fold(name: str, row: dict, tasks: int) -> None:
     """Test the next fold and append its targets' scores to the row."""
     started, fold = time.perf_counter(), len(row["chosen"])
     found, chosen = learners(name, fold)
-    for key, tasks in (("scores", TASKS), ("close", MANY)):
-        if key == "close" and name not in CLOSE:
-            continue
-        for s in SHOTS:
-            seeds = row.setdefault(key, {}).setdefault(str(s), [[] for _ in found[s]])
-            for seed, learner in zip(seeds, found[s], strict=True):
-                seed += scored(learner, fold, s, tasks)
+    for s in SHOTS:
+        seeds = row["scores"].setdefault(str(s), [[] for _ in found[s]])
+        for seed, learner in zip(seeds, found[s], strict=True):
+            seed += scored(learner, fold, s, tasks)
     row["chosen"].append(chosen)
     row["minutes"] = round(row["minutes"] + (time.perf_counter() - started) / 60, 1)
     if fold == assay.FOLD and name == "TanimotoGP":
@@ -181,13 +178,26 @@ def stored() -> dict:
     if OUT.exists():
         return json.loads(OUT.read_text(encoding="utf8"))
     command = "uv run python benchmarks/molecules_table.py"
-    return {"command": command, "seeds": len(SEEDS), "tasks_a_target": TASKS, "rows": {}}
+    about = {"command": command, "seeds": len(SEEDS), "tasks_a_target": TASKS, "many": MANY}
+    return {**about, "rows": {}, "close": {}}
 
 
-def difference(table: dict, name: str, shots: int, key: str = "scores") -> str:
+def fill(part: str, name: str, tasks: int) -> None:
+    """Run the folds that are missing from a row of a part of the table, and write each down."""
+    row = stored()[part].get(name, {"scores": {}, "chosen": [], "minutes": 0.0})
+    while len(row["chosen"]) < len(FAMILIES):
+        add_fold(name, row, tasks)
+        table = stored()
+        table[part][name] = row
+        OUT.write_text(json.dumps(table, ensure_ascii=False) + "\n", encoding="utf8")
+    means = (difference(stored()[part], name, str(s)) for s in SHOTS)
+    print(f"{name:20} {tasks:2} tasks", *means, sep=" | ", flush=True)
+
+
+def difference(rows: dict, name: str, shots: str) -> str:
     """AUROC over targets, and its difference from logistic regression, with 95 % intervals."""
-    means = np.mean(table["rows"][name][key][str(shots)], 0)
-    base = np.mean(table["rows"]["logistic regression"][key][str(shots)], 0)
+    means = np.mean(rows[name]["scores"][shots], 0)
+    base = np.mean(rows["logistic regression"]["scores"][shots], 0)
     low, high = bootstrap_interval(means - base)
     return f"{means.mean():.3f} ({np.mean(means - base):+.4f} [{low:+.4f}, {high:+.4f}])"
 
@@ -195,17 +205,11 @@ def difference(table: dict, name: str, shots: int, key: str = "scores") -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", nargs="*", default=ROWS, choices=ROWS)
-    for name in parser.parse_args().rows:
-        row = stored()["rows"].get(name, {"chosen": [], "minutes": 0.0})
-        while len(row["chosen"]) < len(FAMILIES):
-            add_fold(name, row)
-            table = stored()
-            table["rows"][name] = row
-            OUT.write_text(json.dumps(table, ensure_ascii=False) + "\n", encoding="utf8")
-        print(f"{name:20}", *(difference(stored(), name, s) for s in SHOTS), sep=" | ", flush=True)
+    names = parser.parse_args().rows
+    for name in names:
+        fill("rows", name, TASKS)
         if name in CLOSE:
-            many = (difference(stored(), name, s, "close") for s in SHOTS)
-            print(f"   {MANY} tasks a target", *many, sep=" | ", flush=True)
+            fill("close", name, MANY)
 
 
 if __name__ == "__main__":
