@@ -10,16 +10,19 @@ import ctypes
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "/opt/course"  # where classroom/README.md has a teacher install the course
-NEEDED = ("systemd-nspawn", "nsenter", "configurable-http-proxy")
+NEEDED = ("systemd-nspawn", "nsenter", "unshare", "configurable-http-proxy")
 LIMITS = ("memory", "cpu", "cpuacct", "pids")  # the controllers that systemd limits a unit by
 CGROUPS = Path("/sys/fs/cgroup")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -77,8 +80,7 @@ class Machine:
 
 
 def _enter_network(descriptor: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, 0x40000000):  # CLONE_NEWNET
+    if LIBC.setns(descriptor, 0x40000000):  # CLONE_NEWNET
         raise OSError(ctypes.get_errno(), "can't enter the network namespace")
 
 
@@ -86,36 +88,51 @@ def _enter_network(descriptor: int) -> None:
 def boot() -> Iterator[Machine]:
     """A machine like this one, until the block ends; the course is at /opt/course there."""
     name = f"course-{os.getpid()}"
-    with tempfile.TemporaryDirectory(dir="/run") as folder:
-        root, log = Path(folder, "root"), Path(folder, "log")
-        root.mkdir()
-        subprocess.run(["mount", "--bind", "/", root], check=True)
-        groups = _own_cgroups(name)
-        command = ["systemd-nspawn", f"--machine={name}", f"--directory={root}"]
-        command += ["--quiet", "--volatile=overlay", "--private-network", "--register=no"]
-        command += ["--link-journal=no", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
-        command += [f"--overlay={ROOT}::{HOME}", f"--bind-ro={sys.base_prefix}"]
-        if not Path("/run/systemd/system").exists():  # no systemd here that could give it a unit
-            command.append("--keep-unit")
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [*command, "/bin/sh", "-c", INIT], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                preexec_fn=lambda: [Path(g, "cgroup.procs").write_text("0") for g in groups],
-            )  # fmt: skip
+    root = Path("/run", name)  # this machine's disk is seen there, by the new machine alone
+    groups = _own_cgroups(name)
+    command = ["unshare", "--mount", "sh", "-c", f'mount --bind / {root} && exec "$@"', "sh"]
+    command += ["systemd-nspawn", f"--machine={name}", f"--directory={root}", "--volatile=overlay"]
+    command += ["--quiet", "--private-network", "--register=no", "--link-journal=no"]
+    command += ["--console=pipe", "--kill-signal=SIGRTMIN+3"]
+    command += [f"--overlay={ROOT}::{HOME}", f"--bind-ro={sys.base_prefix}"]
+    if not Path("/run/systemd/system").exists():  # no systemd here that could give it a unit
+        command.append("--keep-unit")
+    root.mkdir()
+    try:
+        with (
+            tempfile.TemporaryFile() as log,
+            _started([*command, "sh", "-c", INIT], groups, log) as p,
+        ):
+            yield _furnished(_up(p, log))
+    finally:
+        root.rmdir()
+        _remove(groups)
+
+
+@contextlib.contextmanager
+def _started(command: list[str], groups: list[Path], log: BinaryIO) -> Iterator[subprocess.Popen]:
+    """A process in `groups` that says what it has to say to `log`, ended with the block."""
+
+    def prepare():
+        for group in groups:
+            (group / "cgroup.procs").write_text("0")
+        LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nor does it outlive this process
+
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
         try:
-            yield _furnished(_up(process, log))
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            subprocess.run(["umount", root], check=True)
-            _remove(groups)
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _up(process: subprocess.Popen, log: Path, seconds: float = 60) -> Machine:
+def _up(process: subprocess.Popen, log: BinaryIO, seconds: float = 120) -> Machine:
     """The machine, once its systemd has started; RuntimeError with its log if it does not."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + seconds
@@ -126,7 +143,8 @@ def _up(process: subprocess.Popen, log: Path, seconds: float = 60) -> Machine:
                 if machine.run("systemctl", "is-active", "basic.target").returncode == 0:
                     return machine
         time.sleep(0.1)
-    raise RuntimeError(f"the machine did not boot:\n{log.read_text()[-3000:]}")
+    log.seek(0)
+    raise RuntimeError(f"the machine did not boot:\n{log.read().decode(errors='replace')[-3000:]}")
 
 
 def _furnished(machine: Machine) -> Machine:
@@ -150,12 +168,12 @@ def _own_cgroups(name: str) -> list[Path]:
     return made
 
 
-def _remove(groups: list[Path]) -> None:
-    """Remove cgroups and those within; the kernel takes a moment to see that they are empty."""
-    for group in groups:
-        for folder, _, _ in os.walk(group, topdown=False):
-            for _ in range(50):
+def _remove(groups: list[Path], seconds: float = 30) -> None:
+    """Remove cgroups and those within, once the kernel has seen that they are empty."""
+    deadline = time.monotonic() + seconds
+    while any(group.exists() for group in groups) and time.monotonic() < deadline:
+        for group in groups:
+            for folder, _, _ in os.walk(group, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
-                    break
-                time.sleep(0.1)
+        time.sleep(0.1)
