@@ -15,12 +15,7 @@ from course_utils.learners.policy_gradient import ContextPolicy, JointPolicy, MA
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.prior import PriorLogistic
 from course_utils.learners.recomputing import RecomputingMAML
-from course_utils.learners.reference import (
-    FOMAMLWithAdam,
-    FromScratchAdam,
-    NearestPoint,
-    WithAdam,
-)
+from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 from course_utils.learners.scikit import Scikit
 
 __all__ = [
@@ -31,7 +26,6 @@ __all__ = [
     "BayesOptimalSinusoid",
     "BitWeights",
     "ContextPolicy",
-    "FOMAMLWithAdam",
     "FineTune",
     "FromScratch",
     "FromScratchAdam",

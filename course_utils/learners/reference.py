@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from course_utils.learners.base import MetaLearner, Predictor
 from course_utils.learners.baselines import FromScratch
 from course_utils.learners.gradient import Adapted, GradientBased
-from course_utils.losses import default_loss
 from course_utils.tasks.base import Tasks
 
 
@@ -77,22 +76,6 @@ class WithAdam(GradientBased):
                     weight.grad = gradient.detach().contiguous()
                 optimizer.step()
             yield predictor
-
-
-class FOMAMLWithAdam(WithAdam):
-    """FOMAML whose inner loop is Adam's: θ follows the query gradient at the weights arrived at.
-
-    First-order MAML does not look into the inner loop, so any optimiser may run there (Finn et al.
-    2017, section 5.2).
-    """
-
-    def forward(self, tasks: Tasks) -> Tensor:
-        arrived = self.adapt(tasks.support_x, tasks.support_y).parameters
-        parameters = {  # the numbers of θ_i, the gradient of θ
-            name: theta + (arrived[name] - theta).detach()
-            for name, theta in self.initial(len(tasks)).items()
-        }
-        return default_loss(self.run(self.network, parameters, tasks.query_x), tasks.query_y)
 
 
 class FromScratchAdam(WithAdam):

@@ -10,7 +10,7 @@ from IPython.display import HTML
 from torch import Tensor
 
 from course_utils import checkpoints
-from course_utils.learners import WithAdam
+from course_utils.learners.gradient import GradientBased
 from course_utils.learners.language import write
 from course_utils.losses import IGNORE
 from course_utils.tasks.languages import (
@@ -47,8 +47,8 @@ def some(iso: str) -> list[str]:
     return [s for s in find(iso).sentences if len(s) > 40][8::5]
 
 
-def trajectory(learner: WithAdam, sentences: Sequence[str], steps: int = STEPS) -> list:
-    """The predictors after 0 .. `steps` steps of Adam on these sentences."""
+def trajectory(learner: GradientBased, sentences: Sequence[str], steps: int = STEPS) -> list:
+    """The predictors after 0 .. `steps` gradient steps on these sentences."""
     x, y = (side.unsqueeze(0) for side in encode(sentences))  # (1, S, L)
     with torch.no_grad():
         return learner.trajectory(x, y, steps)
@@ -89,7 +89,10 @@ def rows(path: list, judged: Sequence[str], beginning: str, steps: Sequence[int]
 
 
 def picture(
-    learner: WithAdam, iso: str = "eus", shots: int = 5, steps: Sequence[int] = (0, 1, 2, 5, 10)
+    learner: GradientBased,
+    iso: str = "eus",
+    shots: int = 5,
+    steps: Sequence[int] = (0, 1, 2, 5, 10),
 ) -> HTML:
     """The table for `some` sentences of a language: `shots` are read, the others judge."""
     sentences = some(iso)
@@ -104,9 +107,10 @@ class Reader(widgets.VBox):
     `found` holds what is shown: (steps, bits per character of the last line, what was written).
     """
 
-    def __init__(self, learner: WithAdam | None = None, iso: str = "eus"):
+    def __init__(self, learner: GradientBased | None = None, iso: str = "eus"):
         learner = checkpoints.load("fomaml_languages") if learner is None else learner
         self.learner = copy.copy(learner)  # its rate will be changed
+        self.chosen_rate = learner.inner_lr
         sentences = some(iso)[:6]
         wide = {"width": "95%"}
         self.text = widgets.Textarea(
@@ -114,12 +118,12 @@ class Reader(widgets.VBox):
         )
         self.beginning = widgets.Text("", description="Begin with", layout=wide)
         self.rate = widgets.FloatSlider(
-            value=self.learner.inner_lr,
-            min=0.001,
-            max=0.02,
-            step=0.001,
-            description="rate α",
-            readout_format=".3f",
+            value=1,
+            min=0.2,
+            max=3,
+            step=0.2,
+            description="rate α ×",
+            readout_format=".1f",
         )
         self.button = widgets.Button(description="Read and write", button_style="primary")
         self.shown = widgets.HTML()
@@ -140,7 +144,7 @@ class Reader(widgets.VBox):
         except ValueError as error:
             self.shown.value = f"<p role='alert'>{html.escape(str(error).capitalize())}.</p>"
             return
-        self.learner.inner_lr = self.rate.value
+        self.learner.inner_lr = self.chosen_rate * self.rate.value
         path = trajectory(self.learner, read)
         beginning = self.beginning.value
         self.found = rows(path, [judge], beginning, (0, 1, 2, 5, STEPS))
