@@ -152,8 +152,7 @@ def test_whatever_comes_back_is_answered_in_a_sentence(name):
         verdict = exercises.verdict(name, lambda *a, change=change: change(right(*a)))
         assert what in IN_ANOTHER_FORM or not verdict.passed, what
         assert not verdict.unsolved and len(verdict.message) < 1500, what
-        for unkind in ("Traceback", "could not be checked"):
-            assert unkind not in verdict.message, (what, verdict.message)
+        assert "Traceback" not in verdict.message, (what, verdict.message)
 
 
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case["signature"]])
@@ -207,7 +206,8 @@ def test_an_error_of_the_check_is_not_the_readers():
 
     exercise = Exercise("title", judge, ("solution",))
     message = exercise_module.judge(exercise, lambda: 1).message
-    assert message.startswith("What your function returned could not be checked: 'int' object")
+    assert message.startswith("Your function returned 1 (int): is that of the kind asked for?")
+    assert "'int' object" in message
 
 
 def test_what_the_answer_prints_is_shown():

@@ -36,6 +36,9 @@ def judge_returns(answer) -> None:
         "This is the return of the whole episode at every step.": each(lambda t: sum(REWARDS)),
         "These are the rewards as they came.": torch.tensor(REWARDS),
     }, case)  # fmt: skip
+    got = answer(torch.tensor([2.0, 10.0]), 0.9)
+    what = "Right so far. For rewards = [2, 10], discount = 0.9 what was earned"
+    compare(got, torch.tensor([11.0, 10.0]), what, {})
 
 
 # --- 6b.2 ----------------------------------------------------------------------------------------
@@ -74,17 +77,20 @@ def judge_loss(answer) -> None:
             "The number is right, but the loss also changes the baseline: an advantage is a"
             " number to weigh by, not something to learn from here. Call .detach() on it."
         )
+    got = answer(log_p[:2, :1].clone().requires_grad_(), earned[:2, :1], expected[:2, :1])
+    right = -(log_p * better)[:2, 0].mean()
+    compare(got, right, "Right so far. With two episodes of one step the loss", {})
 
 
 # --- 6b.3 ----------------------------------------------------------------------------------------
 
 
 def judge_locate(answer) -> None:
-    goal = torch.tensor([0.3, -0.4])
-    for positions in (
-        torch.tensor([[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]),
-        torch.tensor([[0.2, 0.1], [-0.3, 0.4], [0.1, -0.2], [0.0, 0.5]]),
+    for goal, positions in (
+        ([0.3, -0.4], [[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]),
+        ([-0.2, 0.3], [[0.2, 0.1], [-0.3, 0.4], [0.1, -0.2], [0.0, 0.5]]),
     ):
+        goal, positions = torch.tensor(goal), torch.tensor(positions)
         rewards = -(positions - goal).norm(dim=1)
         got = answer(positions.clone(), rewards.clone())
         x = torch.cat([2 * positions, -torch.ones(len(positions), 1)], 1)

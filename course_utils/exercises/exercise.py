@@ -109,11 +109,12 @@ def find(name: str) -> Exercise:
 def judge(exercise: Exercise, answer: object) -> Verdict:
     """Judge an answer in a process of its own, so that nothing it does can hurt the notebook."""
     raised = []  # what came out of the reader's function, not out of the check
+    returned = [None]
     routine = inspect.isroutine(answer)
 
     def watched(*arguments, **named):
         try:
-            result = answer(*arguments, **named)
+            result = returned[0] = answer(*arguments, **named)
         except Exception as error:
             raised.append(error)
             raise
@@ -140,7 +141,10 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
             if not callable(answer):
                 said = "Give the check the function itself: its name, without calling it."
             elif routine and isinstance(error, Exception) and error not in raised:
-                said = f"What your function returned could not be checked: {error}"
+                said = (
+                    f"Your function returned {brief(returned[0])}: is that of the kind asked for?"
+                    f" The check got no further: {error}."
+                )
             else:
                 said = where(error, answer)
         return {"passed": said is None, "message": said or f"Right: {exercise.title}."}
@@ -149,6 +153,12 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
         return Verdict(**run(judged, exercise.seconds))
     except TooSlow as slow:
         return Verdict(False, str(slow), slow.printed)
+
+
+def brief(value: object) -> str:
+    """What a value is, in a few words."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
 def not_solved(error: NotImplementedError, answer: Callable) -> str:
