@@ -142,7 +142,9 @@ class Reader(widgets.VBox):
         try:
             *read, judge = readable(self.text.value)
         except ValueError as error:
-            self.shown.value = f"<p role='alert'>{html.escape(str(error).capitalize())}.</p>"
+            sentence = str(error)
+            sentence = html.escape(sentence[0].upper() + sentence[1:])
+            self.shown.value = f"<p role='alert'>{sentence}.</p>"
             return
         self.learner.inner_lr = self.chosen_rate * self.rate.value
         path = trajectory(self.learner, read)
