@@ -9,13 +9,20 @@ from torch import nn
 from course_utils import checkpoints
 from course_utils.learners import ANIL, MAML, FineTune, MetaSGD
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Characters, Molecules, Sinusoids
+from course_utils.tasks import Characters, Molecules, Sentences, Sinusoids
+from course_utils.tasks.bandits import Bandits
+from course_utils.tasks.environments import Environments, play
+from course_utils.tasks.navigation import Navigation
 
 # what the checkpoints with this word in their name are for
 TASKS = {
     "sinusoid": Sinusoids(),
     "characters": Characters("test", ways=5, queries=1),
+    "bandit100": Bandits(5, 100),
+    "bandit10": Bandits(5, 10),
+    "navigation": Navigation(robots=2, horizon=5),
     "molecules": Molecules("test", fold=4, shots=16, queries=8),
+    "languages": Sentences("test", shots=2, queries=2, length=30),
 }
 
 
@@ -60,4 +67,7 @@ def test_every_card_that_ships_says_where_its_weights_come_from():
         task_set = next((t for word, t in TASKS.items() if word in path.stem), None)
         assert task_set is not None, f"say in TASKS what {path.stem} is for"
         tasks = task_set.sample(2)
+        if isinstance(tasks, Environments):
+            assert play(learner.adapt(tasks), tasks).isfinite().all()
+            continue
         assert learner.adapt(tasks.support_x, tasks.support_y)(tasks.query_x).isfinite().all()
