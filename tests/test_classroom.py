@@ -102,10 +102,14 @@ def test_there_is_an_assignment_for_each_chapter_with_exercises(tree):
     assert len(SOLVED) >= 7 and "get_config()" in (tree / "nbgrader_config.py").read_text()
 
 
-def test_an_exercise_without_a_solution_is_named():
+@pytest.mark.parametrize(("numbers", "said"), [
+    ({}, "asks for `lonely` and has no check"),
+    ({"lonely": "9.9"}, "no check of exercise 9.9"),
+])  # fmt: skip
+def test_an_exercise_without_a_check_or_a_solution_is_named(numbers, said):
     stub = "def lonely(x):\n    raise NotImplementedError"
-    with pytest.raises(ValueError, match="no check of `lonely`"):
-        assignments.answer(stub, {})
+    with pytest.raises(ValueError, match=said):
+        assignments.answer(stub, numbers, {})
 
 
 def test_helpers_beside_a_solution_come_along():

@@ -62,14 +62,15 @@ def assignment(chapter: NotebookNode, solutions: NotebookNode) -> NotebookNode:
         [OWN_IMPORT.sub("", imports).strip(), "from course_utils.exercises import hint"]
     )
     cells = [new_markdown_cell(title), new_code_cell(first), new_code_cell(imports)]
-    answers = solved(solutions)
-    for kind, source in exercises(chapter):
+    answers, asked = solved(solutions), list(exercises(chapter))
+    numbers = {name: number for _, source in asked for number, name in CHECK.findall(source)}
+    for kind, source in asked:
         if kind == "markdown":
             cells.append(new_markdown_cell(source))
         elif check := CHECK.search(source):
             cells.append(graded(*check.groups()))
         elif RAISES.search(source):
-            cells.append(answer(source, answers))
+            cells.append(answer(source, numbers, answers))
         else:
             cells.append(new_code_cell(source))
     while cells[-1].cell_type == "markdown":  # what to explore goes on from the chapter's own cells
@@ -96,11 +97,11 @@ def exercises(chapter: NotebookNode) -> Iterator[tuple[str, str]]:
 
 
 def solved(solutions: NotebookNode) -> dict[str, str]:
-    """By the name of each function that is asked for, the first solution's body."""
+    """By the number of each exercise, the body of its first solution."""
     found = {}
     for cell in solutions.cells:
         if cell.cell_type == "code" and (check := CHECK.search(cell.source)):
-            found.setdefault(check[2], body(CHECK.sub("", cell.source), check[2]))
+            found.setdefault(check[1], body(CHECK.sub("", cell.source), check[2]))
     return found
 
 
@@ -119,12 +120,17 @@ def body(source: str, name: str) -> str:
     return "\n".join([*parts, textwrap.dedent("\n".join(last))])
 
 
-def answer(stub: str, answers: dict[str, str]) -> NotebookNode:
-    """The cell of a stub, with its solution in a region that nbgrader cuts out."""
+def answer(stub: str, numbers: dict[str, str], answers: dict[str, str]) -> NotebookNode:
+    """The cell of a stub, with its solution in a region that nbgrader cuts out.
+
+    `numbers` has the exercise's number by the stub's name, `answers` the solution by the number.
+    """
     name = re.search(r"^def (\w+)", stub, re.M)[1]
-    if name not in answers:
-        raise ValueError(f"the solutions have no check of `{name}`, which a chapter asks for")
-    region = REGION.format(answers[name])
+    if name not in numbers:
+        raise ValueError(f"a chapter asks for `{name}` and has no check of it")
+    if numbers[name] not in answers:
+        raise ValueError(f"the solutions have no check of exercise {numbers[name]}")
+    region = REGION.format(answers[numbers[name]])
     source = RAISES.sub(lambda found: textwrap.indent(region, found[1]), stub, count=1)
     return _with_role(new_code_cell(source), f"answer-{name}", solution=True)
 
