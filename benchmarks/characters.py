@@ -34,6 +34,7 @@ NAMES = {
     "protonet_characters": "ProtoNet",
     "protonet_characters_without_omniglot": "ProtoNet without Omniglot's scripts",
     "anil_characters": "ANIL (Conv4)",
+    "ceiling_characters": "ProtoNet that has seen the test letters",
 }
 CELLS = ((5, 1), (5, 5), (20, 1), (20, 5))  # ways, shots
 SHOTS = (1, 5, 18)  # on Omniglot; 18 are all drawers but two
