@@ -207,7 +207,7 @@ def compiled_step(learner: MetaLearner) -> Callable[[Tasks, torch.optim.Optimize
         with torch.no_grad():
             gradients, losses = gradient({n: p.detach() for n, p in trainable.items()}, *tasks)
         for name, p in trainable.items():
-            p.grad = gradients[name]
+            p.grad = gradients[name].contiguous()  # fused Adam reads memory in order
         optimizer.step()
         return losses
 
