@@ -158,6 +158,9 @@ def main() -> None:
             print(f"nobody exceeds {part['bound']:.2f} ± {part['bound half']:.2f} (clairvoyant);")
             print("`behind` is counted from the Gittins index")
     for pulls in BANDITS:
+        if 0 not in trained(pulls):
+            print(f"no RL² for {pulls} pulls: run benchmarks/bandits_train.py rl2_bandit{pulls}")
+            continue
         card = checkpoints.card(f"rl2_bandit{pulls}")
         table["pulls"][str(pulls)]["minutes of training"] = card["minutes"]
         print(f"{card['what']}: {card['trained on']}, {card['minutes']} minutes on one core")

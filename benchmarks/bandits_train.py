@@ -21,7 +21,7 @@ RUNS = Path(__file__).parents[1] / "runs"
 COMMAND = "uv run python benchmarks/bandits_train.py"
 RATES = (0.003, 0.001, 0.0003)
 RECIPES = {  # pulls, bandits an update, updates at each rate
-    "rl2_bandit10": (10, 1000, 2500),
+    "rl2_bandit10": (10, 1000, 1500),
     "rl2_bandit100": (100, 200, 2000),
 }
 
