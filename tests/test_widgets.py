@@ -234,7 +234,7 @@ def test_the_static_twin_is_the_same_picture(learners):
 
 TOGETHER = (  # learners that meet in one picture
     "MAML FOMAML Reptile ANIL MetaSGD FineTune FromScratch NearestPoint BayesOptimalSinusoid"
-    " RandomFeatures LinearProbe FrozenFeatures MultiHead InContext",
+    " RandomFeatures LinearProbe FrozenFeatures MultiHead InContext RidgeOnWaves",
     "LearnedOptimizer Adam SGD",
     "MAML RecomputingMAML FOMAML ANIL ImplicitMAML Reptile",
     "ProtoNet MatchingNet RelationNet NearestCentroid LinearHead pixels",
