@@ -238,8 +238,10 @@ TOGETHER = (  # learners that meet in one picture
     "LearnedOptimizer Adam SGD",
     "MAML RecomputingMAML FOMAML ANIL ImplicitMAML Reptile",
     "ProtoNet MatchingNet RelationNet NearestCentroid LinearHead pixels",
-    "RandomArm UCB1 ThompsonSampling Greedy LearnedIndex BayesOptimalBandit",
-    "TanimotoGP RidgeHead TanimotoNeighbor",
+    "RandomArm UCB1 ThompsonSampling Greedy LearnedIndex BayesOptimalBandit EpsilonGreedy"
+    " GittinsIndex RL2",
+    "MAMLPolicy ContextPolicy JointPolicy Trilateration ToldGoal",
+    "TanimotoGP RidgeHead TanimotoNeighbor PriorLogistic",
     "FromScratch FineTune FOMAML Reptile NGram",
 )
 
