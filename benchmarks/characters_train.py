@@ -211,7 +211,7 @@ def protonet(name: str, updates: int) -> None:
 
 
 def ceiling(name: str, updates: int) -> None:
-    """One that has trained on the test letters: how well anyone could know them from one drawing."""
+    """One that has trained on the test letters: how well they can be known from one drawing."""
     tasks = Characters("test", 20, 1, 4, within_script=0.75)
     learner = ProtoNet(encoder_of("protonet_characters"))
     what = "ProtoNet that has seen the test letters, a ceiling"
