@@ -18,7 +18,6 @@ CHAPTERS = {
     "06a": "06a_few_shot_images",
     "06b": "06b_robot_control",
     "06c": "06c_drug_discovery",
-    "06d": "06d_new_languages",
     "07": "07_tools",
     "08": "08_trends_and_challenges",
 }
@@ -45,7 +44,8 @@ def glossary(containing: str = "") -> HTML:
 
 def row(entry: dict[str, str]) -> str:
     """One entry as a row of an HTML table."""
-    link = f'<a href="{CHAPTERS[entry["chapter"]]}.ipynb">{entry["chapter"]}</a>'
+    number = entry["chapter"]
+    link = f'<a href="{CHAPTERS[number]}.ipynb">{number}</a>' if number in CHAPTERS else number
     left = 'style="text-align:left"'
     texts = (html.escape(entry[key]) for key in ("term", "chinese", "means"))
     return f"<tr>{''.join(f'<td {left}>{text}</td>' for text in texts)}<td>{link}</td></tr>"

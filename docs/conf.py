@@ -30,6 +30,11 @@ def page(path: Path) -> str:
     notebook = json.loads(path.read_text(encoding="utf8").replace(WIDGET, STILL))
     number, title = path.stem.partition("_")[0], notebook["cells"][0]
     title["source"] = re.sub("^# ", f"# {number} ", "".join(title["source"]))
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if lines := output.get("data", {}).get("text/html"):  # a cell's own links
+                lines = re.sub(r'(href="\w+)\.ipynb', r"\1.html", "".join(lines))
+                output["data"]["text/html"] = lines
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     first["metadata"]["tags"] = ["remove-cell"]
     return json.dumps(notebook)

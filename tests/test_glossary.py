@@ -34,7 +34,7 @@ def test_every_chinese_term_of_a_chapter_is_in_it(path):
 
 @pytest.mark.parametrize("entry", glossary.entries(), ids=lambda e: e["term"])
 def test_an_entry_points_to_a_chapter_that_has_the_term(entry):
-    path = NOTEBOOKS / f"{glossary.CHAPTERS[entry['chapter']]}.ipynb"
+    path = NOTEBOOKS / f"{glossary.CHAPTERS.get(entry['chapter'], 'to come')}.ipynb"
     assert re.search(r"[\u4e00-\u9fff]|^[\w²-]+$", entry["chinese"]) and entry["means"][-1] == "."
     if path.exists():
         assert entry.get("found", entry["term"]).lower() in code_and_prose(path).lower()
