@@ -99,9 +99,9 @@ def test_memory_beyond_the_limit_costs_the_kernel_and_nothing_else(learners, ser
     (limit,) = properties(server, "alice", "MemoryMax")
     assert int(limit) == 2 * 2**30
     kernel = alice.kernel()
-    assert kernel.run(f"half = bytearray({int(limit) // 2}); print(len(half))") == str(2**30)
+    assert kernel.run(f"some = bytearray({int(limit) // 4}); print(len(some))") == str(2**29)
     with pytest.raises(ConnectionResetError):
-        kernel.run(f"rest = bytearray({int(limit) // 2})")
+        kernel.run(f"more = bytearray({int(limit)})")
     assert elsewhere.run("print(x)") == "1"
     assert bob.kernel().run("print(len(bytearray(2**30)))") == str(2**30)
 
