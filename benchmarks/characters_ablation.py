@@ -3,7 +3,7 @@
     uv run python benchmarks/characters_ablation.py     # adds the rows to characters.json
 
 Every row has the same small budget, far from what the shipped learners had, and starts from
-nothing: 1,500 updates of three 20-way 1-shot tasks without Omniglot's scripts, one seed unless
+nothing: 1,000 updates of three 20-way 1-shot tasks without Omniglot's scripts, one seed unless
 --seeds says otherwise. Measured on validation scripts and, where COURSE_OMNIGLOT is set, on
 Omniglot's small archive. Rows that are there are kept.
 """
@@ -91,7 +91,7 @@ def measured(learners: list[ProtoNet]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     for name, options in ROWS.items():

@@ -35,3 +35,13 @@ class MetaLearner(nn.Module, ABC):
         losses.mean().backward()
         optimizer.step()
         return losses.detach()
+
+
+def clipped_step(learner: MetaLearner, tasks, optimizer: torch.optim.Optimizer) -> Tensor:
+    """`outer_step` with a gradient no longer than 1, as noisy returns need it."""
+    optimizer.zero_grad()
+    losses = learner(tasks)
+    losses.mean().backward()
+    torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+    optimizer.step()
+    return losses.detach()

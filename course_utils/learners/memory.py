@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from course_utils.learners.base import MetaLearner
+from course_utils.learners.base import MetaLearner, clipped_step
 from course_utils.tasks.environments import Environments, Policy
 
 
@@ -62,12 +62,7 @@ class RL2(MetaLearner):
 
     def outer_step(self, environments: Environments, optimizer: torch.optim.Optimizer) -> Tensor:
         """As usual, with a gradient no longer than 1."""
-        optimizer.zero_grad()
-        losses = self(environments)
-        losses.mean().backward()
-        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-        optimizer.step()
-        return losses.detach()
+        return clipped_step(self, environments, optimizer)
 
 
 def advantages(reward: Tensor, value: Tensor, trace: float) -> Tensor:

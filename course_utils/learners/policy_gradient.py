@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.learners import per_task
-from course_utils.learners.base import MetaLearner
+from course_utils.learners.base import MetaLearner, clipped_step
 from course_utils.learners.per_task import Parameters
 from course_utils.tasks.environments import Environments
 
@@ -159,12 +159,7 @@ class PolicyGradient(MetaLearner):
 
     def outer_step(self, environments: Environments, optimizer: torch.optim.Optimizer) -> Tensor:
         """As usual, with a gradient no longer than 1: a few tasks could make it huge."""
-        optimizer.zero_grad()
-        losses = self(environments)
-        losses.mean().backward()
-        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-        optimizer.step()
-        return losses.detach()
+        return clipped_step(self, environments, optimizer)
 
     # --- the inner loop --------------------------------------------------------------------------
 
@@ -172,8 +167,9 @@ class PolicyGradient(MetaLearner):
         """The mean of ratio_t · A_t over all steps (T,); its gradient is the policy gradient.
 
         ratio_t = π(a_t | o_t) / (the same for the policy that acted) is 1 where it is evaluated.
-        With log π in its place the gradient would be the same, but not the second derivatives,
-        which are those of the expected return here (Rothfuss et al. 2019, section 5).
+        With log π in its place the gradient would be the same, but not the second derivatives.
+        Those of the ratio are the expected return's where an episode has one step; with more, they
+        leave out a part, for less noise (Rothfuss et al. 2019, section 5).
         """
         log_p = GaussianPolicy(self, parameters).log_p(experience.observation, experience.action)
         ratio = (log_p - experience.log_p).exp()
