@@ -26,6 +26,11 @@ def group():
     if "WORLD_SIZE" not in os.environ:
         yield
         return
+    # This module's default arguments keep whatever group there is when it is imported. Were that
+    # left to DistributedDataParallel, the group's threads would outlive destroy_process_group,
+    # and one that lets go of a tensor while Python shuts down aborts (pytorch, issue 190489).
+    from torch.distributed import nn  # noqa: F401
+
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -106,6 +106,35 @@ def test_a_killed_worker_leaves_a_checkpoint_that_resumes(tmp_path):
     torch.testing.assert_close(saved(tmp_path / "two"), expected, rtol=0, atol=1e-5)
 
 
+LEFT = """
+from pathlib import Path
+import torch
+from course_utils import distributed
+from course_utils.learners import MAML
+from course_utils.networks import MLP
+from course_utils.tasks import Sinusoids
+
+def threads():
+    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+with distributed.group():
+    maml = MAML(MLP(1, 8, 1))
+    distributed.shared_step(maml)(Sinusoids().sample(2), torch.optim.SGD(maml.parameters()))
+    assert threads()
+print("left:", threads())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds threads through /proc")
+def test_no_thread_of_the_group_outlives_it(monkeypatch):
+    """One that does may abort while Python shuts down."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    for name, value in {**alone, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert "left: []" in finished(start(sys.executable, "-c", LEFT))
+
+
 @pytest.fixture
 def group_of_one():
     torch.distributed.init_process_group(
