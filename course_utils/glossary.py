@@ -7,6 +7,7 @@ from pathlib import Path
 from IPython.display import HTML
 
 HERE = Path(__file__).parent
+LEFT = 'style="text-align:left"'
 CHAPTERS = {
     "00": "00_start_here",
     "01": "01_background",
@@ -38,7 +39,7 @@ def glossary(containing: str = "") -> HTML:
     found = entries(containing)
     if not found:
         raise ValueError(f"no entry contains {containing!r}; glossary() shows them all")
-    head = "".join(f"<th>{name}</th>" for name in ("term", "中文", "means", "chapter"))
+    head = "".join(f"<th {LEFT}>{name}</th>" for name in ("term", "中文", "means", "chapter"))
     return HTML(f"<table><tr>{head}</tr>{''.join(map(row, found))}</table>")
 
 
@@ -46,6 +47,5 @@ def row(entry: dict[str, str]) -> str:
     """One entry as a row of an HTML table."""
     number = entry["chapter"]
     link = f'<a href="{CHAPTERS[number]}.ipynb">{number}</a>' if number in CHAPTERS else number
-    left = 'style="text-align:left"'
     texts = (html.escape(entry[key]) for key in ("term", "chinese", "means"))
-    return f"<tr>{''.join(f'<td {left}>{text}</td>' for text in texts)}<td>{link}</td></tr>"
+    return f"<tr>{''.join(f'<td {LEFT}>{text}</td>' for text in texts)}<td {LEFT}>{link}</td></tr>"
