@@ -99,7 +99,7 @@ def test_support_and_query_share_no_molecule():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(lib), "features", noting)
         task_set.sample(8, seeded())
-    for task in drawn[0].reshape(8, -1):
+    for task in np.concatenate(drawn, 1):  # support and query: (8, 64) each
         assert len(set(task.tolist())) == 128
 
 

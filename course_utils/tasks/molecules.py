@@ -161,14 +161,14 @@ class Molecules(TaskSet):
                         " queries"
                     )
                 molecules[t, label] = random.choice(of_label, half + rest, replace=False)
-        x = library().features(molecules).to(device)  # (T, 2, half + rest, 4107)
-        y = torch.tensor([0, 1], device=device)[None, :, None].expand(molecules.shape)
+        shown, asked = (m.reshape(num_tasks, -1) for m in np.split(molecules, [half], 2))
+        label = torch.tensor([0, 1], device=device)[:, None]
         unit = torch.tensor([self.numbers[i] for i in which], dtype=torch.int64, device=device)
         return Tasks(
-            x[:, :, :half].flatten(1, 2),
-            y[:, :, :half].flatten(1, 2),
-            x[:, :, half:].flatten(1, 2),
-            y[:, :, half:].flatten(1, 2),
+            library().features(shown).to(device),
+            label.expand(2, half).flatten().repeat(num_tasks, 1),
+            library().features(asked).to(device),
+            label.expand(2, rest).flatten().repeat(num_tasks, 1),
             unit,
         )
 
