@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from test_tools import close, start
 
 from course_utils import tools
+from course_utils.learners import MAML
+from course_utils.tasks import Tasks
 
 if not tools.installed("TensorFlow"):
     pytest.skip(
@@ -39,15 +42,19 @@ def test_each_task_has_weights_of_its_own():
         np.testing.assert_allclose(alone[0], together[t], rtol=1e-10)
 
 
-def test_a_step_moves_the_weights_as_adam_does_up_to_its_epsilon():
-    """Keras divides by √v + ε before v is corrected for its start: ε / √(1 − β₂) at first."""
-    job = tools.sinusoid_job(num_tasks=4, steps=1)
-    step = tools.start("TensorFlow", job)
-    _, gradients = step(job.tasks)
-    moved, _ = step(job.tasks)
-    epsilon = 1e-8 / np.sqrt(1 - 0.999)
-    by_hand = [
-        w - 0.001 * g / (np.abs(g) + epsilon) for w, g in zip(job.weights, gradients, strict=True)
-    ]
-    expected, _ = tools.start("PyTorch alone", job._replace(weights=by_hand))(job.tasks)
-    np.testing.assert_allclose(moved, expected, rtol=1e-6)
+def test_twenty_updates_are_adams_up_to_its_epsilon_and_roundings():
+    """Keras adds ε before v is corrected, ε / √(1 − β₂ᵗ) after; its rate and β are float32."""
+    job = tools.sinusoid_job()
+    maml = MAML(tools.job.network(job), job.inner_lr, job.steps)
+    adam = torch.optim.Adam(maml.parameters())
+    tasks, step = Tasks(*map(torch.from_numpy, job.tasks)), tools.start("TensorFlow", job)
+    lr, *rounded = map(float, np.float32([job.outer_lr, 0.9, 0.999]))
+
+    def correction(beta_1, beta_2):
+        return np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+
+    for t in range(1, 21):
+        adam.param_groups[0]["eps"] = 1e-8 / (1 - 0.999**t) ** 0.5
+        adam.param_groups[0]["lr"] = lr * correction(*rounded) / correction(0.9, 0.999)
+        losses = maml.outer_step(tasks, adam)
+        np.testing.assert_allclose(step(job.tasks)[0], losses.detach(), rtol=0, atol=1e-9)
