@@ -11,7 +11,9 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUIET = [  # a browser that stays at home: nothing but this machine resolves
@@ -138,6 +140,22 @@ def open_notebook(lab, new_page):
         page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_function(ALL_RUN, timeout=seconds * 1000)
+        return page
+
+    return open_one
+
+
+@pytest.fixture
+def open_cell(lab, open_notebook):
+    """Run `source` as the only cell of a notebook, wait for what it shows, return the page."""
+
+    def open_one(source: str, shows: str):
+        name = f"{secrets.token_hex(4)}.ipynb"
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        notebook = new_notebook(cells=[new_code_cell(source)], metadata=kernel)
+        nbformat.write(notebook, lab.notebooks / name)
+        page = open_notebook(name)
+        page.locator(shows).first.wait_for()
         return page
 
     return open_one

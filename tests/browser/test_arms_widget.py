@@ -1,6 +1,5 @@
 """The bandit game, played by mouse and by keyboard in a real browser."""
 
-import nbformat
 import pytest
 
 from course_utils.learners.bandits import Greedy
@@ -9,15 +8,11 @@ from course_utils.widgets.arms import Match, letter
 CELL = """from course_utils.learners.bandits import Greedy
 from course_utils.widgets import arms
 arms.game({"greedy": Greedy()}, rounds=2, seed=5)"""
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=KERNEL)
-    nbformat.write(notebook, lab.notebooks / "arms.ipynb")
-    page = open_notebook("arms.ipynb")
-    page.locator(".course-arms-row button").first.wait_for()
+def page(open_cell):
+    page = open_cell(CELL, ".course-arms-row button")
     page.locator(".course-arms-game").scroll_into_view_if_needed()
     return page
 

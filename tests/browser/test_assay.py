@@ -2,19 +2,15 @@
 
 import re
 
-import nbformat
 import pytest
 
 from course_utils.widgets.assay import ACTIVES, ASSAYS, POOL, Campaign, player
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    cells = ["from course_utils.widgets import assay", "assay.Assay()"]
-    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "name": "python3"}
-    nbformat.write(notebook, lab.notebooks / "assay.ipynb")
-    return open_notebook("assay.ipynb")
+def page(open_cell):
+    cell = "from course_utils.widgets import assay\nassay.Assay()"
+    return open_cell(cell, ".course-assay button")
 
 
 def molecule(page, place):

@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import torch
 
 from course_utils.widgets.embedding import (
@@ -72,16 +71,9 @@ def source(page) -> str:
     return page.locator(".course-embedding img").get_attribute("src")
 
 
-def test_the_embedding_explorer_by_mouse_and_keyboard(lab, open_notebook, still_box, settle):
-    cell = nbformat.v4.new_code_cell(
-        "from course_utils.widgets import embedding\n\nembedding.explorer()"
-    )
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(
-        nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.notebooks / "embedding.ipynb"
-    )
-    page = open_notebook("embedding.ipynb")
-    page.locator(".course-embedding").wait_for()
+def test_the_embedding_explorer_by_mouse_and_keyboard(open_cell, still_box, settle):
+    cell = "from course_utils.widgets import embedding\nembedding.explorer()"
+    page = open_cell(cell, ".course-embedding")
     still_box(page.locator(".course-embedding .course-board"))
     assert page.locator(".course-embedding .course-board-point").count() == len(START)
     assert shares(page) == expected(START, EUCLIDEAN)

@@ -1,6 +1,5 @@
 """You against the model, played by mouse and keyboard in a real browser."""
 
-import nbformat
 import pytest
 import torch
 
@@ -11,15 +10,11 @@ CELL = """import torch
 from course_utils.learners import ProtoNet
 from course_utils.widgets import versus
 versus.versus({"pixels": ProtoNet(torch.nn.Flatten())}, rounds=3)"""
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=KERNEL)
-    nbformat.write(notebook, lab.notebooks / "versus.ipynb")
-    page = open_notebook("versus.ipynb")
-    page.locator(".course-versus-options button").first.wait_for()
+def page(open_cell):
+    page = open_cell(CELL, ".course-versus-options button")
     page.locator(".course-versus-game").scroll_into_view_if_needed()
     return page
 

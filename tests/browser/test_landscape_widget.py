@@ -4,7 +4,6 @@ import io
 import re
 import time
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,14 +15,8 @@ CELL = "from course_utils.widgets import landscape\nlandscape.landscape()"
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cell = nbformat.v4.new_code_cell(CELL)
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
-    nbformat.write(notebook, lab.notebooks / "landscape.ipynb")
-    page = open_notebook("landscape.ipynb")
-    page.locator(".course-landscape").wait_for()
-    return page
+def page(open_cell):
+    return open_cell(CELL, ".course-landscape")
 
 
 def handle(page, name: str):

@@ -19,17 +19,9 @@ def expected(held: list[str], steps: int = 5) -> str:
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    """A notebook with the cell of the chapter that shows the widget, and no other."""
-    import nbformat
-
-    cell = "from course_utils.widgets import layers\n\nlayers.explorer()"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(notebook, lab.notebooks / "layers.ipynb")
-    opened = open_notebook("layers.ipynb")
-    opened.locator(".course-layers-errors").wait_for()
-    return opened
+def page(open_cell):
+    cell = "from course_utils.widgets import layers\nlayers.explorer()"
+    return open_cell(cell, ".course-layers-errors")
 
 
 def wait_for_error(page, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -13,14 +12,8 @@ WIDE = 2 * navigation.REACH / 0.44  # the whole picture's width, in units of the
 
 
 @pytest.fixture
-def page(lab, open_notebook):
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cell = nbformat.v4.new_code_cell(CELL)
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
-    nbformat.write(notebook, lab.notebooks / "navigation.ipynb")
-    page = open_notebook("navigation.ipynb")
-    page.locator(".course-navigation").wait_for()
-    return page
+def page(open_cell):
+    return open_cell(CELL, ".course-navigation")
 
 
 def goal(page) -> list[float]:

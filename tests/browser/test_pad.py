@@ -2,7 +2,6 @@
 
 import math
 
-import nbformat
 import numpy as np
 import pytest
 from torch import nn
@@ -16,15 +15,11 @@ from course_utils.learners import ProtoNet
 from course_utils.widgets import drawing
 rows = nn.Sequential(nn.AvgPool2d((1, 28)), nn.Flatten())
 drawing.draw_your_own({"pixels": ProtoNet(nn.Flatten()), "rows": ProtoNet(rows)})"""
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 @pytest.fixture
-def page(lab, open_notebook, settle):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=KERNEL)
-    nbformat.write(notebook, lab.notebooks / "drawing.ipynb")
-    page = open_notebook("drawing.ipynb")
-    page.locator(".course-pad").wait_for()
+def page(open_cell, settle):
+    page = open_cell(CELL, ".course-pad")
     page.locator(".course-drawing").scroll_into_view_if_needed()
     page.settle = lambda: settle(page)
     return page
