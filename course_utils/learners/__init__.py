@@ -15,6 +15,7 @@ from course_utils.learners.policy_gradient import ContextPolicy, JointPolicy, MA
 from course_utils.learners.pretrained import LinearHead, NearestCentroid
 from course_utils.learners.prior import PriorLogistic
 from course_utils.learners.recomputing import RecomputingMAML
+from course_utils.learners.recurrent import Recurrent
 from course_utils.learners.reference import FromScratchAdam, NearestPoint, WithAdam
 from course_utils.learners.scikit import Scikit
 
@@ -47,6 +48,7 @@ __all__ = [
     "PriorLogistic",
     "ProtoNet",
     "RecomputingMAML",
+    "Recurrent",
     "RelationNet",
     "Reptile",
     "RidgeHead",

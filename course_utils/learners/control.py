@@ -16,6 +16,7 @@ from course_utils.tasks.robots import (
     decode_change,
     encode,
     examples,
+    walk,
     wander,
 )
 
@@ -26,8 +27,7 @@ class Mind(NamedTuple):
     """What a planning robot remembers from one step to the next."""
 
     model: Predictor
-    x: Tensor  # (T, n, 23), the steps that the model has adapted to, or will
-    y: Tensor  # (T, n, 17)
+    support: tuple[Tensor, Tensor]  # (T, n, 23), (T, n, 17): steps to adapt to
     plan: Tensor  # (T, horizon, 6), the commands that it thought of last
     state: Tensor | None = None  # (T, 17), where it sent the first of them
     steps: int = 0
@@ -36,17 +36,19 @@ class Mind(NamedTuple):
 class ModelPredictiveControl(MetaLearner):
     """Walks as `learner`, a model of the robot, says it should.
 
-    To adapt, a robot wanders for `shots` steps and the model adapts to these. Then, at every step,
-    `samples` sequences of `horizon` commands are thought through; `iterations` times new ones are
-    drawn around the `elite` that would go farthest; the first command of their mean is sent (the
-    cross-entropy method: Rubinstein 1999; with a learned model: Chua et al. 2018). With `again`
-    the model adapts anew every so many steps, to the last `shots` steps, made walking or wandering.
+    To adapt, a robot wanders for `shots` steps, and the model adapts to these; in each further one
+    of `rounds` it walks as many and adapts to all. To act, at every step `samples` sequences of
+    `horizon` commands are thought through; `iterations` times new ones are drawn around the `elite`
+    that would go farthest; the first command of their mean is sent (the cross-entropy method:
+    Rubinstein 1999; with a learned model: Chua et al. 2018). With `again` the model adapts anew
+    every so many steps, to as many as before, the last ones.
     """
 
     def __init__(
         self,
         learner: MetaLearner,
         shots: int = 64,
+        rounds: int = 1,
         again: int = 0,
         horizon: int = 10,
         samples: int = 200,
@@ -54,36 +56,43 @@ class ModelPredictiveControl(MetaLearner):
         iterations: int = 3,
     ):
         super().__init__()
-        self.learner, self.shots, self.again = learner, shots, again
+        self.learner, self.shots, self.rounds, self.again = learner, shots, rounds, again
         self.horizon, self.samples = horizon, samples
         self.elite, self.iterations = elite, iterations
 
-    @torch.no_grad()
     def adapt(self, robots: RobotEnvironments) -> Policy:
-        x, y = examples(wander(robots, self.shots))
-        model = self.learner.adapt(x, y)
-        nothing = torch.zeros(len(robots), self.horizon, MOTORS)
+        support = examples(walk(wander(), robots, self.shots))
+        for _ in range(self.rounds - 1):
+            more = examples(walk(self.policy(*support), robots, self.shots))
+            support = tuple(torch.cat(pair, 1) for pair in zip(support, more, strict=True))
+        return self.policy(*support)
+
+    @torch.no_grad()
+    def policy(self, support_x: Tensor, support_y: Tensor) -> Policy:
+        """The policy that plans with the model adapted to these steps (see `examples`)."""
+        model = self.learner.adapt(support_x, support_y)
+        nothing = torch.zeros(len(support_x), self.horizon, MOTORS)
 
         @torch.no_grad()
-        def policy(state: Tensor, mind: Mind | None) -> tuple[Tensor, Mind]:
+        def act(state: Tensor, mind: Mind | None) -> tuple[Tensor, Mind]:
             if mind is None:
-                mind = Mind(model, x, y, nothing)
+                mind = Mind(model, (support_x, support_y), nothing)
             elif self.again:
                 mind = self.take_in(mind, state)
             plan = self.think(mind.model, state, F.pad(mind.plan[:, 1:], (0, 0, 0, 1)))
             return plan[:, 0], mind._replace(plan=plan, state=state, steps=mind.steps + 1)
 
-        return policy
+        return act
 
     def take_in(self, mind: Mind, state: Tensor) -> Mind:
         """Put the last step in the place of the oldest; adapt to them all if it is time to."""
-        made = Record(torch.stack([mind.state, state], 1), mind.plan[:, :1])
-        x, y = (
-            torch.cat([a[:, 1:], b], 1)
-            for a, b in zip((mind.x, mind.y), examples(made), strict=True)
+        made = Record(torch.stack([mind.state, state], 1), mind.plan[:, :1], state[:, :0])
+        support = tuple(
+            torch.cat([old[:, 1:], new], 1)
+            for old, new in zip(mind.support, examples(made), strict=True)
         )
-        model = mind.model if mind.steps % self.again else self.learner.adapt(x, y)
-        return mind._replace(model=model, x=x, y=y)
+        model = mind.model if mind.steps % self.again else self.learner.adapt(*support)
+        return mind._replace(model=model, support=support)
 
     def think(self, model: Predictor, state: Tensor, plan: Tensor) -> Tensor:
         """A plan (T, horizon, 6) that goes far from `state`, found around `plan`."""

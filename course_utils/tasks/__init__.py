@@ -7,6 +7,7 @@ from course_utils.tasks.characters import Characters
 from course_utils.tasks.languages import Sentences, Snippets
 from course_utils.tasks.molecules import Molecules, auroc
 from course_utils.tasks.omniglot import Omniglot
+from course_utils.tasks.robots import Robots
 from course_utils.tasks.sinusoids import Sinusoids, sinusoid
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Characters",
     "Molecules",
     "Omniglot",
+    "Robots",
     "Sentences",
     "Sinusoids",
     "Snippets",

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from course_utils.tasks.base import Tasks, TaskSet, check_counts
-from course_utils.tasks.environments import Environments
+from course_utils.tasks.environments import Environments, Policy
 
 STATE, MOTORS = 17, 6  # how many numbers an observation has, and an action
+INPUTS = STATE + MOTORS
 MOTOR_NAMES = ("back hip", "back knee", "back ankle", "front hip", "front knee", "front ankle")
 STEP = 0.05  # seconds
 ROBOTS = {"train": 400, "validation": 20, "test": 20}  # how many of them there are
@@ -110,22 +111,31 @@ class Record(NamedTuple):
 
     state: Tensor  # (T, n + 1, 17), before and after each step
     command: Tensor  # (T, n, 6)
+    way: Tensor  # (T, n), metres forward
 
 
-def wander(
-    robots: RobotEnvironments, steps: int, generator: torch.Generator | None = None
-) -> Record:
-    """Have the robots move at random for some steps from where they begin.
+def walk(policy: Policy, robots: RobotEnvironments, steps: int | None = None) -> Record:
+    """What the robots do under `policy` in their first steps, or in a whole episode."""
+    state, memory, command, way, done = [robots.reset()], None, [], [], False
+    while not done and len(command) != steps:
+        action, memory = policy(state[-1], memory)
+        after, forward, done = robots.step(action)
+        state.append(after), command.append(action), way.append(forward)
+    return Record(torch.stack(state, 1), torch.stack(command, 1), torch.stack(way, 1))
 
-    A command is 0.6 of the last one and a new random one of deviation 0.7: such commands push long
-    enough in one direction to move a leg.
+
+def wander(generator: torch.Generator | None = None) -> Policy:
+    """The policy that moves at random: 0.6 of the last command plus noise of deviation 0.7.
+
+    Such commands push long enough in one direction to move a leg.
     """
-    state, command = [robots.reset()], [torch.zeros_like(robots.gains)]
-    for _ in range(steps):
-        random = torch.randn(robots.gains.shape, generator=generator)
-        command.append((0.6 * command[-1] + 0.7 * random).clamp(-1, 1))
-        state.append(robots.step(command[-1])[0])
-    return Record(torch.stack(state, 1), torch.stack(command[1:], 1))
+
+    def policy(state: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(len(state), MOTORS, generator=generator)
+        command = ((0.6 * last if last is not None else 0) + 0.7 * noise).clamp(-1, 1)
+        return command, command
+
+    return policy
 
 
 def gains_of(split: str) -> Tensor:
@@ -141,7 +151,7 @@ def recorded(split: str) -> Record:
     """All robots of a split wandering for 200 steps, simulated once."""
     seed = 1000 * list(ROBOTS).index(split)  # each robot begins in a posture of its own
     with RobotEnvironments(gains_of(split), RECORDED, seed) as robots:
-        return wander(robots, RECORDED, torch.Generator().manual_seed(seed))
+        return walk(wander(torch.Generator().manual_seed(seed)), robots)
 
 
 @lru_cache
@@ -202,10 +212,10 @@ class Robots(TaskSet):
                 " recorded of each robot: ask for fewer"
             )
         self.split, self.shots, self.queries, self.told = split, shots, queries, told
-        state, command = recorded(split)
+        record = recorded(split)
         if told:
-            command = command * gains_of(split).unsqueeze(1)
-        self.x, self.y = examples(Record(state, command))
+            record = record._replace(command=record.command * gains_of(split).unsqueeze(1))
+        self.x, self.y = examples(record)
 
     def sample(self, num_tasks: int, generator: torch.Generator | None = None) -> Tasks:
         """Draw tasks: robots at random in training, else each in turn."""
