@@ -241,6 +241,7 @@ TOGETHER = (  # learners that meet in one picture
     "RandomArm UCB1 ThompsonSampling Greedy LearnedIndex BayesOptimalBandit EpsilonGreedy"
     " GittinsIndex RL2",
     "MAMLPolicy ContextPolicy JointPolicy Trilateration ToldGoal",
+    "MAML FOMAML Reptile FineTune Unadapted Recurrent ToldGains Simulator",
     "TanimotoGP RidgeHead TanimotoNeighbor PriorLogistic",
     "FromScratch FineTune FOMAML Reptile NGram",
 )
