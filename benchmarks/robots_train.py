@@ -95,10 +95,19 @@ def errors(name: str, learner: MetaLearner) -> str:
     return str(test(learner, robots, num_tasks=100, device="cpu"))
 
 
+def path_of(name: str, seed: int) -> tuple[str, Path | None]:
+    """Name and folder under which a trained learner is stored; None: where checkpoints ship."""
+    return (f"{name}_robots", None) if seed == 0 else (f"{name}_robots_{seed}", RUNS)
+
+
+def settings_of(name: str, seed: int, shots: int) -> tuple[float, int]:
+    """Length and number of the inner steps that were chosen for so many steps of a robot."""
+    return checkpoints.card(*path_of(name, seed))["settings"][str(shots)]
+
+
 def stored(name: str, seed: int) -> MetaLearner:
     """The trained learner, from its checkpoint; trained first if there is none."""
-    where = None if seed == 0 else RUNS
-    file = f"{name}_robots" if seed == 0 else f"{name}_robots_{seed}"
+    file, where = path_of(name, seed)
     try:
         return checkpoints.load(file, where)
     except FileNotFoundError:
@@ -106,8 +115,8 @@ def stored(name: str, seed: int) -> MetaLearner:
     settings = tuned(name, learner)
     card = {
         "what": f"{type(learner).__name__}, a model of the half cheetah with six hidden gains",
-        "trained on": f"400 robots, {sum(u for _, u in PHASES)} updates of 16, Adam from {LEARNERS[name][1]},"
-        f" seed {seed}",
+        "trained on": f"400 robots, {sum(u for _, u in PHASES)} updates of 16, seed {seed},"
+        f" Adam's rate from {LEARNERS[name][1]}",
         "settings": {str(shots): list(setting) for shots, setting in settings.items()},
         "score": {
             "error after 64 steps, 20 validation robots": errors(name, learner),

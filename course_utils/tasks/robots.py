@@ -147,17 +147,18 @@ def gains_of(split: str) -> Tensor:
 
 
 @lru_cache
-def recorded(split: str) -> Record:
-    """All robots of a split wandering for 200 steps, simulated once."""
-    seed = 1000 * list(ROBOTS).index(split)  # each robot begins in a posture of its own
-    with RobotEnvironments(gains_of(split), RECORDED, seed) as robots:
-        return walk(wander(torch.Generator().manual_seed(seed)), robots)
+def recorded(split: str, robots: int | None = None) -> Record:
+    """The first robots of a split, or all, wandering for 200 steps; simulated once."""
+    gains = gains_of(split)[:robots]
+    seed = 1000 * list(ROBOTS).index(split)  # no two robots begin in the same posture
+    with RobotEnvironments(gains, RECORDED, seed) as bodies:
+        return walk(wander(torch.Generator().manual_seed(seed)), bodies)
 
 
 @lru_cache
 def scale() -> tuple[Tensor, ...]:
-    """Mean and deviation of the training robots' states, and of their changes: (17,) each."""
-    state = recorded("train").state
+    """Mean and deviation of 40 training robots' states, and of their changes: (17,) each."""
+    state = recorded("train", 40).state
     change = state[:, 1:] - state[:, :-1]
     return tuple(f(v.flatten(0, 1), 0) for v in (state, change) for f in (torch.mean, torch.std))
 
@@ -196,7 +197,7 @@ class Robots(TaskSet):
     """Each task is a robot: `shots` of its steps in a row to learn from, `queries` later ones.
 
     x is (T, n, 23), scaled state and commands; y is (T, n, 17), by how much the state changed,
-    scaled so that predicting the training robots' mean change has an error of 1 (mean squared).
+    scaled so that predicting the mean change has an error of about 1 (mean squared).
     unit is the number of the robot. With `told` the commands stand in x as the motors carry them
     out, multiplied by the gains: nothing is hidden then. Raises ValueError for an unknown split
     and for more steps than were recorded.

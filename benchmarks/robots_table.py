@@ -1,0 +1,173 @@
+"""Models of damaged robots: how well they predict, and how far robots walk that plan with them.
+
+    uv run python benchmarks/robots_table.py             # all parts
+    uv run python benchmarks/robots_table.py prediction  # one of them
+
+prediction: the mean squared error, scaled, after 16 and 64 steps on 20 test robots. control: metres
+in an episode of 150 steps (7.5 s), after 64 steps of wandering. beyond: a second round of data,
+from walking; adapting anew on the way; motors that change after half of the way. Learners come
+from `robots_train.py`, with what was chosen there on validation robots, three seeds each; one whose
+checkpoint is missing is trained first. Intervals (95 %) resample robots, differences are paired.
+Half an hour on one core, most of it for planning with the simulation itself.
+"""
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from robots_train import SEEDS, SHOTS, settings_of, stored
+from torch import Tensor
+
+from course_utils.learners import MetaLearner
+from course_utils.learners.control import ModelPredictiveControl
+from course_utils.learners.robots import Simulator, ToldGains
+from course_utils.tasks import Robots
+from course_utils.tasks.robots import RobotEnvironments, gains_of, walk
+from course_utils.training import bootstrap_interval, test
+
+OUT = Path(__file__).with_suffix(".json")
+COMMAND = "uv run python benchmarks/robots_table.py"
+HORIZON = 150
+BODIES = 500  # the seed of the postures in which test robots begin to walk
+GAINS = gains_of("test")
+ADAPTIVE = ("pooled", "reptile", "fomaml", "maml", "recurrent")
+
+
+def summary(runs: list) -> dict:
+    """Mean over seeds and robots of scores (seeds, robots), its interval, and the median robot."""
+    robots = np.mean(runs, 0)
+    low, high = bootstrap_interval(robots)
+    return {
+        "mean": round(float(robots.mean()), 3),
+        "interval": [round(low, 3), round(high, 3)],
+        "median": round(float(np.median(robots)), 3),
+        "seeds": [round(float(np.mean(run)), 3) for run in runs],
+        "robots": [round(float(v), 3) for v in robots],
+    }
+
+
+def ready(name: str, seed: int, shots: int = 64) -> MetaLearner:
+    """The trained learner with the settings chosen for this many steps; `unadapted`: with none."""
+    learner = stored("pooled" if name == "unadapted" else name, seed)
+    if name == "unadapted":
+        learner.inner_steps = 0
+    elif name in ADAPTIVE[:-1]:
+        learner.inner_lr, learner.inner_steps = settings_of(name, seed, shots)
+    return learner
+
+
+# --- how well they predict -----------------------------------------------------------------------
+
+
+def prediction() -> dict:
+    found = {}
+    for name in ("unadapted", *ADAPTIVE, "told"):
+        found[name] = {}
+        for shots in SHOTS:
+            robots = Robots("test", shots, 64, told=name == "told")
+            runs = [
+                test(ready(name, seed, shots), robots, num_tasks=200, device="cpu").unit_means
+                for seed in SEEDS
+            ]
+            found[name][shots] = summary(runs)
+            print(name, shots, *(found[name][shots][k] for k in ("mean", "interval", "median")))
+    return found
+
+
+# --- how far they walk ---------------------------------------------------------------------------
+
+
+def metres(planner: ModelPredictiveControl, seed: int, gains: Tensor = GAINS) -> Tensor:
+    """How far each robot gets: (robots, steps), in metres in each step."""
+    torch.manual_seed(seed)
+    with RobotEnvironments(gains, HORIZON, BODIES) as robots:
+        return walk(planner.adapt(robots), robots).way
+
+
+def told(gains: Tensor) -> Callable[[int], MetaLearner]:
+    return lambda seed: ToldGains(stored("told", seed), gains)
+
+
+def control() -> dict:
+    models = {"intact": told(torch.ones_like(GAINS)), "told": told(GAINS)}
+    models |= {name: lambda seed, name=name: ready(name, seed) for name in ("unadapted", *ADAPTIVE)}
+    found = {}
+    for name, model in models.items():
+        runs = [metres(ModelPredictiveControl(model(seed)), seed).sum(1) for seed in SEEDS]
+        found[name] = row(name, runs)
+    best = metres(ModelPredictiveControl(Simulator(GAINS)), 0).sum(1)
+    return found | {"simulator": row("simulator", [best])}
+
+
+def row(name: str, runs: list[Tensor]) -> dict:
+    found = summary([run.numpy() for run in runs])
+    print(name, found["mean"], found["interval"], found["seeds"], flush=True)
+    return found
+
+
+# --- beyond --------------------------------------------------------------------------------------
+
+WAYS = {"once": {}, "second round": {"rounds": 2}, "on the way": {"again": 10}}
+
+
+class Breaking(RobotEnvironments):
+    """Robots whose gains become others after half of an episode's steps."""
+
+    def __init__(self, gains: Tensor, later: Tensor, *more):
+        self.whole, self.later = gains, later
+        super().__init__(gains, *more)
+
+    def reset(self) -> Tensor:
+        self.gains = self.whole
+        return super().reset()
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor, bool]:
+        if self.left == self.horizon // 2:
+            self.gains = self.later
+        return super().step(action)
+
+
+def beyond() -> dict:
+    found: dict[str, dict] = {"walking": {}, "breaking": {}}
+    for name in ("pooled", "maml", "recurrent"):
+        for way, options in WAYS.items():
+            label = f"{name}, {way}"
+            runs = [
+                metres(ModelPredictiveControl(ready(name, seed), **options), seed).sum(1)
+                for seed in SEEDS
+            ]
+            found["walking"][label] = row(label, runs)
+            if way != "second round":
+                runs = [broken(ready(name, seed), seed, options) for seed in SEEDS]
+                found["breaking"][label] = row(f"{label}, second half", runs)
+    return found
+
+
+def broken(learner: MetaLearner, seed: int, options: dict) -> Tensor:
+    """Metres that robots make in the second half, after they broke: (robots,)."""
+    torch.manual_seed(seed)
+    later = GAINS.roll(1, 0)  # the gains of another robot
+    with Breaking(GAINS, later, HORIZON, BODIES) as robots:
+        policy = ModelPredictiveControl(learner, **options).adapt(robots)
+        return walk(policy, robots).way[:, HORIZON // 2 :].sum(1)
+
+
+PARTS = {f.__name__: f for f in (prediction, control, beyond)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all if left out")
+    for part in parser.parse_args().parts or PARTS:
+        table = json.loads(OUT.read_text(encoding="utf8")) if OUT.exists() else {}
+        table |= {"command": COMMAND, "seeds": len(SEEDS), "robots": len(GAINS)}
+        table |= {"steps": HORIZON, "device": platform.machine(), part: PARTS[part]()}
+        OUT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
