@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
+from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 from course_utils import plots
@@ -31,9 +32,8 @@ PARTS = {
     "ffoot": ("fshin", (0.13, -0.18), 7, (0.045, -0.07), -0.6, 0.07),
 }
 RADIUS = 0.046  # of every capsule
-REAR, FRONT, TALL = 1.1, 1.2, 1.45  # how far a body reaches from the middle of its torso
-DOTS, SHADES = 80, 3  # of a film: pixels for a metre, and tones of each colour
-TRACK = 4.0  # metres of ground that a film shows at least
+DOTS, WIDEST, SHADES = 80, 640, 3  # of a film: pixels a metre, in all; tones of each colour
+TRACK, TALL = 6.3, 1.2  # metres that a film shows at least
 
 
 def skeleton(place: np.ndarray, state: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def strobe(
     bodies = outlines(skeleton(place[shown], walk.state[robot][shown]))
     for share, body in zip(np.linspace(0.15, 1, len(shown)), bodies, strict=True):
         ax.add_collection(PolyCollection(body, zorder=2 + share, **ink(color, share)))
-    ground(ax, place.min(), place.max())
+    ground(ax, *edges(bodies))
 
 
 def ink(color: str, share: float = 1.0) -> dict:
@@ -95,12 +95,18 @@ def ink(color: str, share: float = 1.0) -> dict:
     }
 
 
-def ground(ax: Axes, least: float, most: float) -> None:
-    """A ground with a mark at each metre, as long as walks between these places need it."""
-    ax.set(xlim=(least - REAR, most + FRONT), ylim=(-0.08, TALL), aspect="equal", yticks=[])
-    ax.set_xticks(np.arange(np.ceil(least - REAR), most + FRONT))
+def edges(bodies: np.ndarray) -> tuple[float, float, float]:
+    """Where a picture of these outlines (..., 2) has to begin and end, and how high it must be."""
+    x, z = bodies.reshape(-1, 2).T
+    return x.min() - 0.1, x.max() + 0.1, max(z.max() + 0.1, TALL)
+
+
+def ground(ax: Axes, left: float, right: float, top: float) -> None:
+    """Empty ground with a mark at each metre; dotted, where the middle of the torso begins."""
+    ax.set(xlim=(left, right), ylim=(-0.08, top), aspect="equal", yticks=[])
+    ax.xaxis.set_major_locator(MultipleLocator(1))
     ax.axhline(0, color=plots.BLACK, lw=1, zorder=1)
-    ax.axvline(0, color=plots.GREY, lw=1, ls=":", zorder=1)  # where the torso began
+    ax.axvline(0, color=plots.GREY, lw=1, ls=":", zorder=1)
     ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
     ax.set_xlabel("metres forward")
 
@@ -141,32 +147,33 @@ def palette(colors: Sequence[str]) -> Image.Image:
 
 def pictures(walks: Mapping[object, Record], robot: int, every: int) -> Iterator[np.ndarray]:
     """The frames of a film, one after the other: pixels (height, width, 4)."""
-    place = {key: places(walk)[robot] for key, walk in walks.items()}
-    least, most = (f([f(p) for p in place.values()]) for f in (min, max))
-    most = max(most, least + TRACK)
-    width, row = most - least + REAR + FRONT, TALL + 0.08  # metres
-    size = (width * DOTS / 100, (len(walks) * row + 0.4) * DOTS / 100)
+    way = {key: places(walk)[robot] for key, walk in walks.items()}
+    bodies = {key: outlines(skeleton(way[key], walks[key].state[robot])) for key in walks}
+    left, right, top = edges(np.concatenate(list(bodies.values())))
+    right = max(right, left + TRACK)
+    row, height = top + 0.08, len(walks) * (top + 0.08) + 0.5  # metres
+    inch = min(DOTS, WIDEST / (right - left)) / 100  # for a metre
+    size = ((right - left) * inch, height * inch)
     figure = plt.figure(figsize=size, dpi=100, facecolor="white")
     plt.close(figure)  # ours to show, not pyplot's
-    canvas, share = FigureCanvasAgg(figure), row / (len(walks) * row + 0.4)
-    moving = []
-    for i, (key, walk) in enumerate(walks.items()):
+    canvas, share, moving = FigureCanvasAgg(figure), row / height, []
+    for i, key in enumerate(walks):
         ax = figure.add_axes((0, 1 - (i + 1) * share, 1, share))
-        ground(ax, least, most)
+        ground(ax, left, right, top)
         ax.tick_params(labelbottom=i == len(walks) - 1)
         look = plots.style(key)
-        ax.text(0.01, 0.97, look["label"], transform=ax.transAxes, va="top", color=look["color"])
-        body = ax.add_collection(PolyCollection([], zorder=3, animated=True, **ink(look["color"])))
-        far = ax.text(0.99, 0.97, "", transform=ax.transAxes, va="top", ha="right", animated=True)
-        bodies = outlines(skeleton(place[key], walk.state[robot]))
-        moving.append((ax, body, far, bodies, place[key]))
+        text = {"transform": ax.transAxes, "va": "top"}
+        ax.text(0.01, 0.97, look["label"], color=look["color"], **text)
+        far = ax.text(0.99, 0.97, "", ha="right", animated=True, **text)
+        drawn = ax.add_collection(PolyCollection([], zorder=3, animated=True, **ink(look["color"])))
+        moving.append((key, ax, drawn, far))
     canvas.draw()
-    still, last = canvas.copy_from_bbox(figure.bbox), len(bodies) - 1
+    still, last = canvas.copy_from_bbox(figure.bbox), len(way[key]) - 1
     for step in [*range(0, last, every), last]:
         canvas.restore_region(still)
-        for ax, body, far, bodies, way in moving:
-            body.set_verts(bodies[step])
-            far.set_text(metres(way[step]))
-            ax.draw_artist(body)
+        for key, ax, drawn, far in moving:
+            drawn.set_verts(bodies[key][step])
+            far.set_text(metres(way[key][step]))
+            ax.draw_artist(drawn)
             ax.draw_artist(far)
         yield np.asarray(canvas.buffer_rgba()).copy()
