@@ -33,7 +33,7 @@ ASKED = 64  # fresh steps on which the model is judged
 STEPS = 100  # of a walk
 EVERY = 10  # steps from one drawn pose to the next
 WORST, BEST = 5.0, 0.005  # ends of the error's axis
-GAINS = (0.9, -0.5, 0.6, 0.8, 0.4, -0.7)  # a damage to begin with
+GAINS = (0.85, 0.3, -0.35, -0.6, -0.15, -0.45)  # a damage to begin with
 LEARNERS = ("pooled_robots", "maml_robots", "recurrent_robots")
 
 
@@ -242,7 +242,7 @@ class RobotExplorer(widgets.VBox):
         self.more = self._button(f"wander {MORE} steps more", self._collect)
         self.anew = self._button("begin anew", self._begin_anew)
         self.walking = self._button("walk", self._walk)
-        self.progress = widgets.IntProgress(max=STEPS, layout={"width": "158px"})
+        self.progress = widgets.IntProgress(max=STEPS, layout={"width": "170px"})
         self.image, self.words = widgets.Image(format="png"), widgets.HTML()
         for slider in self.gains:
             slider.observe(self._changed, "value")
@@ -265,7 +265,7 @@ class RobotExplorer(widgets.VBox):
         return "The robot explorer needs a running kernel; a still picture of it stands beside."
 
     def _button(self, name: str, press: Callable) -> widgets.Button:
-        button = widgets.Button(description=name, layout={"width": "158px"})
+        button = widgets.Button(description=name, layout={"width": "170px"})
         button.on_click(press)
         return button
 
@@ -335,6 +335,6 @@ class RobotExplorer(widgets.VBox):
             rows += f"<tr><th scope='row'>{name}</th><td>{error}</td><td>{told or '–'}</td></tr>"
         return (
             f"<div class='course-robot-words'>{self.shots} of {MOST} steps collected</div>"
-            "<table style='line-height:1.4'><tr><th>learner</th><th>error now</th>"
+            "<table style='line-height:1.4;text-align:left'><tr><th>learner</th><th>error now</th>"
             f"<th>its walks</th></tr>{rows}</table>"
         )
