@@ -226,12 +226,19 @@ def data(seeds: range, budget: float) -> dict:
 
 
 def fitted(kind: type, recorded, seed: int, updates: int):
-    """Trained with 5 shots and 5 inner steps; the best weights on validation tasks are kept."""
+    """Trained with 5 shots and 5 inner steps; the best weights on validation tasks are kept.
+
+    They are also where a run ends whose loss explodes, as MAML's can with five shots.
+    """
     torch.manual_seed(seed)
     learner = kind(MLP(1, 40, 40, 1), 0.01, 5)
     name = f"data_{kind.__name__}_{len(recorded)}_{seed}"
     task_set = Recording(recorded, 5, 5)
-    return finished(learner, task_set, name, updates, validation=sines(5), seed=seed)
+    try:
+        finished(learner, task_set, name, updates, validation=sines(5), seed=seed)
+    except FloatingPointError as error:
+        print(f"{name}: {error}")
+    return learner
 
 
 # --- learners that learn by heart ----------------------------------------------------------------
@@ -314,11 +321,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=1.0, help="share of the updates")
     arguments = parser.parse_args()
-    budget = {"seeds": arguments.seeds, "budget": arguments.budget}
     for name in arguments.parts or PARTS:
+        seeds = 1 if name == "characters" else arguments.seeds
+        budget = {"seeds": seeds, "budget": arguments.budget}
         if budget.items() <= stored().get(name, {}).items():
             continue
-        row = budget | PARTS[name](range(arguments.seeds), arguments.budget)
+        row = budget | PARTS[name](range(seeds), arguments.budget)
         table = {"command": COMMAND} | stored() | {name: row}
         OUT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
