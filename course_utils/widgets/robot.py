@@ -33,7 +33,7 @@ ASKED = 64  # fresh steps on which the model is judged
 STEPS = 100  # of a walk
 EVERY = 10  # steps from one drawn pose to the next
 WORST, BEST = 5.0, 0.005  # ends of the error's axis
-GAINS = (0.85, 0.3, -0.35, -0.6, -0.15, -0.45)  # a damage to begin with
+GAINS = (-0.3, -0.1, -0.95, -0.5, 0.55, -0.25)  # a damage to begin with
 LEARNERS = ("pooled_robots", "maml_robots", "recurrent_robots")
 
 

@@ -64,7 +64,7 @@ def test_the_explorer_by_mouse_and_keyboard(page, still_box, settle):
     # a key on a gain's slider: another body, of which nothing is known
     slider(page, "back hip").locator(".noUi-handle").press("ArrowRight")
     expect(said).to_have_text("0 of 128 steps collected")
-    expect(slider(page, "back hip").locator(".widget-readout")).to_have_text("0.90")
+    expect(slider(page, "back hip").locator(".widget-readout")).to_have_text("−0.25")
     assert row(page)[1] == "–"
 
     # a gain is typed
@@ -73,7 +73,7 @@ def test_the_explorer_by_mouse_and_keyboard(page, still_box, settle):
     field.press("Enter")
     settle(page)
     gains = [*robot.GAINS]
-    gains[0], gains[4] = 0.9, -1.0
+    gains[0], gains[4] = -0.25, -1.0
     trial = robot.Trial(robot.default_learners(), gains)
     assert row(page)[0] == f"{trial.error(MEMORY, 0):.3f}"
 
