@@ -54,12 +54,13 @@ def _findings() -> Iterator[tuple[bool | None, str]]:
     ):
         yield _package(name, why, INSTALL)
     yield _labextension()
-    fine, text = _package(
-        "learn2learn",
-        "compared with in chapters 05 and 07",
-        "all else works without; with a C compiler run `uv sync`",
-    )
-    yield fine or None, text
+    for name, why, advice in (
+        ("learn2learn", "compared with in chapters 05 and 07", "`uv sync` with a C compiler"),
+        ("gymnasium", "the robot of chapter 06b", "`uv sync` or `pip install gymnasium[mujoco]`"),
+        ("rdkit", "draws the molecules of chapter 06c", "`uv sync` or `pip install rdkit`"),
+    ):
+        fine, text = _package(name, why, f"all else works without; to have it, {advice}")
+        yield fine or None, text
     yield from _data()
 
 
