@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils.learners import FineTune, Recurrent
-from course_utils.learners.control import SPEED, ModelPredictiveControl, imagine
+from course_utils.learners.control import LEAN, SPEED, ModelPredictiveControl, imagine
 from course_utils.learners.robots import Simulator, ToldGains
 from course_utils.networks import MLP
 from course_utils.tasks import robots
@@ -66,6 +66,11 @@ def test_the_way_is_that_of_the_body(two):
     way = np.subtract(after, before)
     assert record.way.sum(1).tolist() == pytest.approx(way.tolist(), abs=1e-5)
     assert torch.equal(record.state[:, 0], two.reset())  # an episode begins as the last one did
+
+
+def test_no_step_is_a_record_too(two):
+    record = walk(wander(), two, 0)
+    assert [part.shape for part in record] == [(2, 1, STATE), (2, 0, 6), (2, 0)]
 
 
 def test_commands_are_cut_off(two):
@@ -254,13 +259,15 @@ class Pushed(FineTune):
 
 def test_it_imagines_step_by_step():
     state, command = torch.randn(2, STATE), torch.rand(2, 3, 4, 6)
+    state[:, LEAN] = torch.tensor([-0.7, -1.0])
     got = imagine(Pushed().adapt(None, None), state, command)
     for t in range(2):
         for n in range(3):
             speed, way = state[t, SPEED].item(), 0.0
             for push in command[t, n]:
                 speed += push[0].item()
-                way += STEP * (speed - 0.1 * push.square().sum().item())
+                lean = 5 * 0.2 if t == 1 else 0.0
+                way += STEP * (speed - 0.1 * push.square().sum().item() - lean)
             assert got[t, n].item() == pytest.approx(way, abs=1e-4)
 
 

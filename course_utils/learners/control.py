@@ -20,7 +20,8 @@ from course_utils.tasks.robots import (
     wander,
 )
 
-SPEED = 8  # where a state holds the forward velocity, in metres a second
+LEAN, SPEED = 1, 8  # where a state holds the torso's angle, and its forward velocity
+UPRIGHT = 0.8  # radians that the torso may lean
 
 
 class Mind(NamedTuple):
@@ -109,11 +110,13 @@ class ModelPredictiveControl(MetaLearner):
 def imagine(model: Predictor, state: Tensor, command: Tensor) -> Tensor:
     """How far `model` thinks that commands lead, in metres: (T, 17), (T, n, H, 6) -> (T, n).
 
-    A tenth of the squared commands is taken off, as in Gymnasium's own reward.
+    Taken off are a tenth of the squared commands, as in Gymnasium's own reward, and five for each
+    radian that the torso leans too far: the fastest way forward is soon one on its back.
     """
     state = state.unsqueeze(1).expand(-1, command.shape[1], -1)
     way = -0.1 * command.square().sum((2, 3))
     for now in command.unbind(2):
         state = state + decode_change(model(encode(state, now)))
-        way = way + state[..., SPEED]
+        leaning = (state[..., LEAN].abs() - UPRIGHT).clamp(min=0)
+        way = way + state[..., SPEED] - 5 * leaning
     return STEP * way

@@ -116,11 +116,17 @@ class Record(NamedTuple):
 
 def walk(policy: Policy, robots: RobotEnvironments, steps: int | None = None) -> Record:
     """What the robots do under `policy` in their first steps, or in a whole episode."""
-    state, memory, command, way, done = [robots.reset()], None, [], [], False
+    observation, memory, done = robots.reset(), None, False
+    state, command, way = [observation], [], []
     while not done and len(command) != steps:
-        action, memory = policy(state[-1], memory)
-        after, forward, done = robots.step(action)
-        state.append(after), command.append(action), way.append(forward)
+        action, memory = policy(observation, memory)
+        observation, forward, done = robots.step(action)
+        state.append(observation)
+        command.append(action)
+        way.append(forward)
+    if not command:
+        nothing = torch.empty(len(robots), 0)
+        return Record(torch.stack(state, 1), nothing.unsqueeze(2).expand(-1, -1, MOTORS), nothing)
     return Record(torch.stack(state, 1), torch.stack(command, 1), torch.stack(way, 1))
 
 
