@@ -58,6 +58,42 @@ def squares(positions):
     return positions.pow(2).sum(1)
 
 
+def imagined(model, state, commands):
+    way = 0.0
+    for command in commands:
+        state = model(state, command)
+        way = way + 0.05 * state[-1]
+    return way
+
+
+def in_a_list(model, state, commands):
+    speeds = []
+    for command in commands.unbind():
+        state = model(state, command)
+        speeds.append(state[2].item())
+    return 0.05 * sum(speeds)
+
+
+def speeds(model, state, commands, follow=True):
+    found = [state[2]]
+    for command in commands:
+        after = model(state, command)
+        found.append(after[2])
+        state = after if follow else state
+    return torch.stack(found)
+
+
+def refit(commands, way, elite):
+    best = commands[way.topk(elite).indices]
+    return best.mean(0), best.std(0)
+
+
+def by_sorting(commands, way, elite):
+    order = np.argsort(-way.numpy())[:elite]
+    best = commands.numpy()[order]
+    return torch.tensor(best.mean(0)), torch.tensor(best.std(0, ddof=1) if elite > 1 else best[0])
+
+
 CASES = {
     "6b.1": {
         "signature": "rewards, discount",
@@ -101,6 +137,37 @@ CASES = {
             "column of −1": lambda p, r: solved(p, squares(p) - r**2, columns=2),
             "best of the positions": lambda p, r: p[r.argmax()],
             "got one of shape": lambda p, r: goal(p, r).unsqueeze(1),
+        },
+    },
+    "6b.4": {
+        "signature": "model, state, commands",
+        "right": [imagined, in_a_list],
+        "wrong": {
+            "begins at the first state": lambda m, s, c: 0.05 * speeds(m, s, c, False)[1:].sum(),
+            "speeds added up": lambda m, s, c: speeds(m, s, c)[1:].sum(),
+            "speed before each step": lambda m, s, c: 0.05 * speeds(m, s, c)[:-1].sum(),
+            "One step too many": lambda m, s, c: 0.05 * speeds(m, s, c).sum(),
+            "last step's way only": lambda m, s, c: 0.05 * speeds(m, s, c)[-1],
+            "mean over the steps": lambda m, s, c: 0.05 * speeds(m, s, c)[1:].mean(),
+            "last speed, not a way": lambda m, s, c: speeds(m, s, c)[-1],
+        },
+    },
+    "6b.5": {
+        "signature": "commands, way, elite",
+        "right": [refit, by_sorting],
+        "wrong": {
+            "as a pair": lambda c, w, e: refit(c, w, e)[0],
+            "went *least* far": lambda c, w, e: refit(c, -w, e),
+            "mean of all commands": lambda c, w, e: (c.mean(0), c.std(0)),
+            "single best sequence": lambda c, w, e: (c[w.argmax()], c.std(0)),
+            "over the steps instead": lambda c, w, e: (c[w.topk(e).indices].mean(1), c.std(0)),
+            "first two sequences": lambda c, w, e: refit(c, -torch.arange(len(w)).float(), e),
+            "among all commands": lambda c, w, e: (refit(c, w, e)[0], c.std(0)),
+            "This is the variance": lambda c, w, e: (refit(c, w, e)[0], refit(c, w, e)[1] ** 2),
+            "divided by the number": lambda c, w, e: (
+                refit(c, w, e)[0],
+                c[w.topk(e).indices].std(0, correction=0),
+            ),
         },
     },
 }

@@ -39,6 +39,9 @@ def pip_lines():
     return [shlex.split(line) for line in CONDA["dependencies"][-1]["pip"]]
 
 
+OPTIONAL = ("learn2learn", "rdkit", "mujoco")  # groups that are on by default, but for the tests
+
+
 @pytest.fixture(scope="module")
 def requirements(conda_lines, pip_lines):
     """What both sections ask for, in pip's words, but for what only conda needs."""
@@ -64,7 +67,8 @@ def test_condas_lines_are_what_conda_reads(conda_lines):
 
 def test_condas_packages_agree_with_pyproject(requirements):
     groups = PYPROJECT["dependency-groups"]
-    lines = PYPROJECT["project"]["dependencies"] + groups["learn2learn"]
+    lines = PYPROJECT["project"]["dependencies"]
+    lines = [*lines, *(line for name in OPTIONAL for line in groups[name])]
     wanted = {r.name: r.specifier for r in map(Requirement, lines)}
     found = {r.name: r.specifier for r in requirements}
     assert len(found) == len(requirements), "a package is asked for twice"

@@ -43,7 +43,7 @@ def test_its_gradient_is_that_of_return_and_value_error():
     def seen(arm, pay):
         return torch.tensor([[arm == 0, arm == 1, pay]]).double()
 
-    mean_return, value_error = 0.0, 0.0
+    mean_return, value_error, mean_advantage = 0.0, 0.0, 0.0
     for first, paid, second, again in itertools.product((0, 1), repeat=4):
         logits, value, memory = learner.read(torch.zeros(1, 3).double(), None)
         chance = logits.softmax(1)[0, first] / 2  # of pull and pay
@@ -53,7 +53,10 @@ def test_its_gradient_is_that_of_return_and_value_error():
         mean_return = mean_return + chance * (paid + again)
         errors = (value - paid - again) ** 2 + (later - again) ** 2
         value_error = value_error + chance.detach() * errors.squeeze() / 2
-    loss = (value_error - mean_return) / 2  # the mean over two pulls
+        advantage = (paid + again - value + again - later).squeeze() / 2
+        mean_advantage = mean_advantage + (chance * advantage).item()
+    variance = value_error.item() - mean_advantage**2  # of the advantages, over both pulls
+    loss = (value_error / variance - mean_return / variance**0.5) / 2  # the mean over two pulls
     exact = torch.autograd.grad(loss, list(learner.parameters()))
     torch.manual_seed(1)
     environments = BanditEnvironments(

@@ -1,4 +1,4 @@
-"""Chapter 06b: what was earned from a step on, the policy gradient, where the goal is."""
+"""Chapter 06b: returns, the policy gradient, where the goal is; imagining and planning."""
 
 import torch
 from torch import Tensor
@@ -127,6 +127,81 @@ def judge_locate(answer) -> None:
         }, case)  # fmt: skip
 
 
+# --- 6b.4 ----------------------------------------------------------------------------------------
+
+STEP, HEAVY = 0.05, 0.5
+
+
+def slow_body(state: Tensor, command: Tensor) -> Tensor:
+    """A body of three numbers, of which the last is the forward velocity: (3,), (2,) -> (3,)."""
+    change = torch.stack([state[2] * STEP, -state[0], command[0] - HEAVY * state[2] + state[1]])
+    return state + change
+
+
+def judge_imagine(answer) -> None:
+    for state, commands in (
+        ([0.5, 0.25, 1.0], [[1.0, 0.0], [0.5, 1.0], [-1.0, 0.0]]),
+        ([0.0, 1.0, -0.5], [[0.0, 0.5], [1.0, 1.0]]),
+    ):
+        state, commands = torch.tensor(state), torch.tensor(commands)
+        states = [state]
+        for command in commands:
+            states.append(slow_body(states[-1], command))
+        still = [slow_body(state, command) for command in commands]
+        speed = torch.stack([s[2] for s in states])
+
+        got = answer(slow_body, state.clone(), commands.clone())
+        case = f"state = {state.tolist()}, commands = {commands.tolist()}"
+        compare(got, STEP * speed[1:].sum(), "The way forward", {
+            "Every step begins at the first state again: what a command leads to is where the next"
+            " one begins.": STEP * torch.stack([s[2] for s in still]).sum(),
+            "These are speeds added up: in a step of 0.05 s, a speed of 1 makes 0.05 m.":
+                speed[1:].sum(),
+            "You took the speed before each step. Take the one that it leads to.":
+                STEP * speed[:-1].sum(),
+            "One step too many is counted: the speed at the beginning was not brought about by any"
+            " of these commands.": STEP * speed.sum(),
+            "This is the last step's way only: add up all steps.": STEP * speed[-1],
+            "This is a mean over the steps: a way is their sum.": STEP * speed[1:].mean(),
+            "You added up the first number of the states; the forward velocity is the last.":
+                STEP * torch.stack([s[0] for s in states[1:]]).sum(),
+            "This is the last speed, not a way.": speed[-1],
+        }, case)  # fmt: skip
+
+
+# --- 6b.5 ----------------------------------------------------------------------------------------
+
+
+def judge_refit(answer) -> None:
+    commands = torch.tensor(  # (n, H, motors)
+        [[[0.5, -1.0], [1.0, 0.0]], [[-0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [0.5, -0.5]],
+         [[-1.0, 1.0], [-0.5, 0.5]]]
+    )  # fmt: skip
+    way = torch.tensor([2.0, 0.5, 3.0, -1.0])
+    got = answer(commands.clone(), way.clone(), 2)
+    if not (isinstance(got, tuple) and len(got) == 2):
+        raise Mistake("Return two tensors, the mean and the deviation of the elite, as a pair.")
+    elite, worst = commands[[2, 0]], commands[[3, 1]]
+    case = f"commands = {commands.tolist()}, way = {way.tolist()}, elite = 2"
+    compare(got[0], elite.mean(0), "The mean", {
+        "These are the commands that went *least* far: take the largest ways.": worst.mean(0),
+        "This is the mean of all commands: only the elite may have a say.": commands.mean(0),
+        "This is the single best sequence: take the mean over the elite.": commands[2],
+        "You averaged over the steps instead of over the elite.": elite.mean(1),
+        "These are the first two sequences, whatever they led to: sort them by way first.":
+            commands[:2].mean(0),
+    }, case)  # fmt: skip
+    compare(got[1], elite.std(0), "The mean is right. The deviation", {
+        "This is the deviation among all commands: take the elite's.": commands.std(0),
+        "This is the variance: its root is wanted.": elite.var(0),
+        "You divided by the number of the elite. Take one less, as torch's std does of itself.":
+            elite.std(0, correction=0),
+    }, case)  # fmt: skip
+    got = answer(commands[:3].clone(), torch.tensor([1.0, 3.0, 2.0]), 3)
+    compare(got[0], commands[:3].mean(0), "Right so far. With three sequences, all elite, the mean",
+            {})  # fmt: skip
+
+
 EXERCISES = {
     "6b.1": Exercise(
         "what was earned from each step on",
@@ -167,6 +242,32 @@ EXERCISES = {
             "rows = torch.cat([2 * positions, -torch.ones(len(positions), 1)], 1)\n"
             "right = positions.pow(2).sum(1) - rewards.pow(2)\n"
             "return torch.linalg.lstsq(rows, right.unsqueeze(1)).solution[:2, 0]",
+        ),
+    ),
+    "6b.4": Exercise(
+        "how far commands lead, in imagination",
+        judge_imagine,
+        (
+            "Send the first command to the model, look at the state that comes back, go on from"
+            " there with the second.",
+            "Keep `way = 0.0` and replace `state` in a loop over the commands; after each step add"
+            " 0.05 times the last number of the new state.",
+            "way = 0.0\n"
+            "for command in commands:\n"
+            "    state = model(state, command)\n"
+            "    way = way + 0.05 * state[-1]\n"
+            "return way",
+        ),
+    ),
+    "6b.5": Exercise(
+        "what the elite agree on",
+        judge_refit,
+        (
+            "Two things: find which sequences led farthest, then describe these few by a mean and"
+            " a deviation, for each step and motor its own.",
+            "way.topk(elite).indices are the numbers of the best; commands[...] with them is"
+            " (elite, H, motors). Mean and std go over the first axis.",
+            "best = commands[way.topk(elite).indices]\nreturn best.mean(0), best.std(0)",
         ),
     ),
 }

@@ -44,7 +44,9 @@ class RL2(MetaLearner):
         """The loss of one episode each, the mean over its steps (T,).
 
         −log π(a) · advantage, plus half the squared error of the expected return, minus `entropy`
-        times the policy's entropy. Raises FloatingPointError for a reward that is no finite number.
+        times the policy's entropy. Advantages are standardised over the batch and errors measured
+        in the same unit, or in long lives the errors would drown all else. Raises
+        FloatingPointError for a reward that is no finite number.
         """
         observation, memory, done, steps = environments.reset(), None, False, []
         while not done:
@@ -58,6 +60,8 @@ class RL2(MetaLearner):
             raise FloatingPointError("an environment gave a reward that is no finite number")
         better = advantages(reward, value.detach(), self.trace)  # (T, n)
         wrong = better + value.detach() - value  # the expected return, set right, minus itself
+        unit = better.std(correction=0).clamp(min=1e-6)
+        better, wrong = (better - better.mean()) / unit, wrong / unit
         return (-log_p * better + wrong.square() / 2 - self.entropy * entropy).mean(1)
 
     def outer_step(self, environments: Environments, optimizer: torch.optim.Optimizer) -> Tensor:
