@@ -1,6 +1,7 @@
 """Chapter 06d's table: who predicts a language never seen, after K sentences of it?
 
 uv run python benchmarks/languages_table.py            # all of it; goes on where it was stopped
+uv run python benchmarks/languages_table.py --beyond   # more steps than the table's
 uv run python benchmarks/languages_table.py --show     # print the table that is there
 uv run python benchmarks/languages_table.py --ship     # store the first seed's models
 
@@ -52,6 +53,11 @@ PLAIN, ADAM = "plain gradient descent", "Adam"  # optimisers, and rates tried at
 RATES = [(PLAIN, 0.2), (PLAIN, 0.3), *((ADAM, rate) for rate in (0.001, 0.002, 0.004, 0.008))]
 STEPS = (1, 2, 5, 10, 15, 20)
 SCRATCH = [(ADAM, 0.01)], (20, 50)
+BEYOND = {  # shots -> Adam's rates, steps: on both sides of what was chosen
+    1: ((0.0005, 0.001, 0.002), (10, 20, 30, 50)),
+    5: ((0.001, 0.002, 0.004), (10, 20, 30, 50)),
+    20: ((0.004, 0.008, 0.016), (10, 20, 30, 50)),
+}
 ORDERS, DISCOUNTS = (3, 4, 5, 6), (0.5, 0.6, 0.7, 0.8, 0.9)
 WEIGHTS = tuple(i / 20 for i in range(1, 20))
 WITH_ALL_SEEDS = ("FineTune", "FOMAML")  # Reptile, which claims no first place, has one
@@ -193,6 +199,22 @@ def measure(name: str, seed: int, shots: int, chosen: dict) -> dict[str, list]:
     return {key: np.round(bits(row), 4).tolist() for key, row in rows.items()}
 
 
+def look_beyond(table: dict) -> None:
+    """Bits on validation languages with more steps and other rates than the table offers."""
+    table["beyond"] = {str(shots): {} for shots in BEYOND}
+    for shots, (rates, steps) in BEYOND.items():
+        tasks = deal("validation", shots)
+        for name in WITH_ALL_SEEDS:
+            table["beyond"][str(shots)][name] = [
+                [rate, step, round(float(bits(said).mean()), 3)]
+                for rate in rates
+                for step, said in after_steps(
+                    ready(name, SEEDS[0], ADAM, rate), tasks, steps
+                ).items()
+            ]
+    save(table)
+
+
 def stages():
     """(name, seed) in the order in which the table fills."""
     yield from ((name, seed) for seed in SEEDS for name in WITH_ALL_SEEDS)
@@ -255,6 +277,9 @@ def show(table: dict) -> None:
             low, high = bootstrap_interval(np.mean(runs, 0))
             seeds = ", ".join(f"{np.mean(run):.3f}" for run in runs)
             print(f"  {name:22} {np.mean(runs):.3f} [{low:.3f}, {high:.3f}]   seeds {seeds}")
+    for shots, learners in table.get("beyond", {}).items():
+        for name, rows in learners.items():
+            print(f"validation, K = {shots}, {name} with Adam (rate, steps, bits): {rows}")
     print(f"chosen on validation languages: {table['chosen']}; {table['minutes']} minutes")
 
 
@@ -286,12 +311,15 @@ def ship() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--show", action="store_true", help="print the table that is there")
+    parser.add_argument("--beyond", action="store_true", help="try more steps")
     parser.add_argument("--ship", action="store_true", help="store the first seed's models")
     arguments = parser.parse_args()
     if arguments.ship:
         return ship()
     table = stored()
-    if not arguments.show:
+    if arguments.beyond:
+        look_beyond(table)
+    elif not arguments.show:
         fill(table)
     show(table)
 

@@ -19,6 +19,7 @@ CHAPTERS = {
     "06a": "06a_few_shot_images",
     "06b": "06b_robot_control",
     "06c": "06c_drug_discovery",
+    "06d": "06d_new_languages",
     "07": "07_tools",
     "08": "08_trends_and_challenges",
 }
