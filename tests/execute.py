@@ -7,6 +7,7 @@ uv run --group dev python tests/execute.py --from DRAFT.py     # makes notebooks
 import argparse
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -65,7 +66,7 @@ def clean(notebook: NotebookNode) -> None:
         cell.id = f"cell-{number}"
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "jupyter")}
         if cell.cell_type == "code":
-            cell.outputs = [still(output) for output in cell.outputs if not is_noise(output)]
+            cell.outputs = joined(still(o) for o in cell.outputs if not is_noise(o))
 
 
 def is_noise(output: NotebookNode) -> bool:
@@ -75,6 +76,17 @@ def is_noise(output: NotebookNode) -> bool:
             print(f"not stored, from stderr: {output.text.strip()}")
         return True
     return bool(PROGRESS.search(output.get("data", {}).get("text/plain", "")))
+
+
+def joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """What was printed in one go as one output, also where a slow machine sent it in parts."""
+    found: list[NotebookNode] = []
+    for output in outputs:
+        if found and output.output_type == found[-1].output_type == "stream":
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def still(output: NotebookNode) -> NotebookNode:
