@@ -5,11 +5,11 @@
 
 prediction: the mean squared error, scaled, after 16 and 64 steps on 20 test robots. control: metres
 in an episode of 150 steps (7.5 s), after 64 steps of wandering. walking: the error on steps of such
-an episode. ceiling: control with the simulation itself in the model's place, one seed. beyond: a
-second round of data, from walking; adapting anew on the way; motors that change after half of the
-way. Learners come from `robots_train.py`, with what was chosen there on validation robots, three
-seeds each; one whose checkpoint is missing is trained first. Intervals (95 %) resample robots. Half
-an hour on one core.
+an episode. imagination: how far plans were thought to lead. ceiling: control with the simulation
+itself in the model's place, one seed. beyond: a second round of data, from walking; adapting anew
+on the way; motors that change after half of the way. Learners come from `robots_train.py`, with
+what was chosen there on validation robots, three seeds each; one whose checkpoint is missing is
+trained first. Intervals (95 %) resample robots. Half an hour on one core.
 """
 
 import argparse
@@ -23,12 +23,21 @@ import torch
 from robots_train import SEEDS, SHOTS, settings_of, stored
 from torch import Tensor
 
-from course_utils.learners import MetaLearner
-from course_utils.learners.control import ModelPredictiveControl
+from course_utils.learners import MetaLearner, Predictor
+from course_utils.learners.control import SPEED, Mind, ModelPredictiveControl
 from course_utils.learners.robots import Simulator, ToldGains
 from course_utils.losses import mean_squared_error
 from course_utils.tasks import Robots
-from course_utils.tasks.robots import RobotEnvironments, examples, gains_of, walk, wander
+from course_utils.tasks.robots import (
+    STEP,
+    RobotEnvironments,
+    decode_change,
+    encode,
+    examples,
+    gains_of,
+    walk,
+    wander,
+)
 from course_utils.training import bootstrap_interval, test
 
 OUT = Path(__file__).with_suffix(".json")
@@ -126,6 +135,49 @@ def walking() -> dict:
     return {name: row(name, found) for name, found in runs.items()}
 
 
+def imagination() -> dict:
+    """Metres in half a second, ten steps: as planned with the model, and as it then was."""
+    found: dict[str, dict] = {}
+    for name in ("pooled", "maml", "recurrent", "told"):
+        dreamt, made = [], []
+        for seed in SEEDS:
+            model = told(GAINS)(seed) if name == "told" else ready(name, seed)
+            planned, real = dreams(ModelPredictiveControl(model), seed)
+            dreamt.append(planned)
+            made.append(real)
+        found[name] = {
+            "planned": row(f"{name}, planned", dreamt),
+            "real": row(f"{name}, real", made),
+        }
+    return found
+
+
+def dreams(planner: ModelPredictiveControl, seed: int) -> tuple[Tensor, Tensor]:
+    """The mean way that ten steps were planned to make, and that ten steps made: (robots,) each."""
+    torch.manual_seed(seed)
+    planned = []
+
+    def watched(state: Tensor, mind: Mind | None) -> tuple[Tensor, Mind]:
+        action, mind = policy(state, mind)
+        planned.append(ahead(mind.model, state, mind.plan))
+        return action, mind
+
+    with RobotEnvironments(GAINS, HORIZON, BODIES) as robots, torch.no_grad():
+        policy = planner.adapt(robots)
+        way = walk(watched, robots).way
+    steps = planner.horizon
+    return torch.stack(planned, 1).mean(1), way.unfold(1, steps, 1).sum(2).mean(1)
+
+
+def ahead(model: Predictor, state: Tensor, plan: Tensor) -> Tensor:
+    """The way forward that `model` expects of a plan: (T, 17), (T, horizon, 6) -> (T,)."""
+    way = torch.zeros(len(state))
+    for command in plan.unbind(1):
+        state = state + decode_change(model(encode(state, command).unsqueeze(1)).squeeze(1))
+        way = way + STEP * state[:, SPEED]
+    return way
+
+
 def row(name: str, runs: list[Tensor]) -> dict:
     found = summary([run.numpy() for run in runs])
     print(name, found["mean"], found["interval"], found["seeds"], flush=True)
@@ -179,7 +231,7 @@ def broken(learner: MetaLearner, seed: int, options: dict) -> Tensor:
         return walk(policy, robots).way[:, HORIZON // 2 :].sum(1)
 
 
-PARTS = {f.__name__: f for f in (prediction, control, walking, beyond, ceiling)}
+PARTS = {f.__name__: f for f in (prediction, control, walking, imagination, beyond, ceiling)}
 
 
 def main() -> None:
