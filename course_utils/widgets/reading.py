@@ -76,8 +76,8 @@ def table(rows: Sequence[tuple[int, float, str]], beginning: str) -> str:
     """HTML: after how many steps, at how many bits per character, the model writes what."""
     head = "<th>steps</th><th>bits per character</th><th style='text-align:left'>it writes</th>"
     body = "".join(
-        f"<tr><th scope='row'>{step}</th><td style='text-align:center'>{bits:.2f}</td><td style='text-align:left'>"
-        f"<b>{html.escape(beginning)}</b>{html.escape(text)}</td></tr>"
+        f"<tr><th scope='row'>{step}</th><td style='text-align:center'>{bits:.2f}</td>"
+        f"<td style='text-align:left'><b>{html.escape(beginning)}</b>{html.escape(text)}</td></tr>"
         for step, bits, text in rows
     )
     return f"<table class='reading'><tr>{head}</tr>{body}</table>"
