@@ -9,18 +9,30 @@ from torch import nn
 from course_utils import checkpoints
 from course_utils.learners import ANIL, MAML, FineTune, MetaSGD
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Characters, Molecules, Sentences, Sinusoids
+from course_utils.tasks import Characters, Molecules, Sentences, Sinusoids, Tasks, TaskSet
 from course_utils.tasks.bandits import Bandits
 from course_utils.tasks.environments import Environments, play
 from course_utils.tasks.navigation import Navigation
+from course_utils.tasks.robots import INPUTS, STATE
+
+
+class Numbers(TaskSet):
+    """Examples of x numbers and y numbers, at random: robots without a simulation."""
+
+    def __init__(self, x: int, y: int):
+        self.x, self.y = x, y
+
+    def sample(self, num_tasks, generator=None):
+        return Tasks(*(torch.randn(num_tasks, 3, n) for n in (self.x, self.y) * 2))
+
 
 # what the checkpoints with this word in their name are for
 TASKS = {
     "sinusoid": Sinusoids(),
     "characters": Characters("test", ways=5, queries=1),
-    "bandit100": Bandits(5, 100),
-    "bandit10": Bandits(5, 10),
+    "bandit": Bandits(5, 10),
     "navigation": Navigation(robots=2, horizon=5),
+    "robots": Numbers(INPUTS, STATE),
     "molecules": Molecules("test", fold=4, shots=16, queries=8),
     "languages": Sentences("test", shots=2, queries=2, length=30),
 }
