@@ -5,8 +5,8 @@
 
 A run that was stopped goes on where it stood. It learns from what the arms pay, and is never told
 anything else. For 100 pulls it goes to school first, in lives of 10, 20, 40 and 70 pulls: started
-with 100 it stays with one arm for ever. Even so it stood at 68 before the last rate, less than greedy
-comes to, and does not ship.
+with 100 it stays with one arm for ever. Even so it stood at 68 before the last rate, less than
+greedy comes to, and does not ship.
 """
 
 import argparse
