@@ -168,7 +168,8 @@ def main() -> None:
         alone = session(booted, dict([next(iter(passwords.items()))]), next(iter(THREADS.values())))
         if asked is None:
             names = names[: max(1, int(free / max(alone["memory"])))]
-        say("# uv run --group classroom python benchmarks/class_load.py")
+        command = " ".join(["benchmarks/class_load.py", *sys.argv[1:]])
+        say(f"# uv run --group classroom python {command}")
         say(
             f"{platform.machine()}, {os.cpu_count()} cores, {free:.0f} GB for learners; {CHAPTER}\n"
         )
