@@ -283,9 +283,19 @@ def test_dropout_draws_a_mask_for_each_task_and_rests_in_evaluation():
     assert first == second
 
 
+@pytest.fixture
+def threads():
+    """Sets how many threads torch may use, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
 @pytest.mark.parametrize("kind", [MAML, FOMAML, MetaSGD, Reptile, FineTune])
-def test_an_outer_step_follows_the_gradient_of_the_mean(kind):
-    network, tasks = images()  # convolutions, so one task's graph at a time
+def test_an_outer_step_follows_the_gradient_of_the_mean(kind, number, threads):
+    threads(number)
+    network, tasks = images()  # convolutions, so one task's graph at a time, on each core
     network[0].bias.requires_grad_(False)
     learner = kind(network, RATE, 2)
     losses = learner(tasks)
@@ -295,6 +305,57 @@ def test_an_outer_step_follows_the_gradient_of_the_mean(kind):
     torch.testing.assert_close(taken, losses.detach())
     got = [None if e is None else p.grad for p, e in zip(parameters, expected, strict=True)]
     assert_close([g for g in got if g is not None], [e for e in expected if e is not None])
+    assert torch.get_num_threads() == number
+
+
+def test_dropout_among_convolutions_repeats_on_two_threads(threads):
+    threads(2)
+    network, tasks = images()
+    learner = MAML(nn.Sequential(network[0], nn.Dropout(0.5), *network[1:]), RATE, 1)
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+
+    def losses():
+        torch.manual_seed(5)
+        return learner.outer_step(tasks, optimizer)
+
+    first = losses()
+    assert all(torch.equal(first, losses()) for _ in range(5))
+
+
+def test_convolutions_on_two_threads_take_the_precision_asked_for(threads):
+    threads(2)
+    torch.set_default_dtype(torch.float32)
+    network, tasks = images()
+    seen = []
+    network[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+    learner = MAML(network, RATE, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        learner.outer_step(tasks, torch.optim.SGD(learner.parameters(), lr=0.0))
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_what_goes_wrong_on_a_thread_is_raised_and_leaves_the_threads_as_they_were(threads):
+    threads(2)
+    network, tasks = images()
+    tasks = Tasks(*tasks[:3], tasks.query_y + 9)
+    learner = MAML(network, RATE, 1)
+    with pytest.raises(ValueError, match="remap the labels"):
+        learner.outer_step(tasks, torch.optim.SGD(learner.parameters(), lr=0.0))
+    assert torch.get_num_threads() == 2
+
+
+def test_images_in_any_memory_order():
+    """A network of one's own may ask for the usual order; a chain of torch's layers need not."""
+
+    class Viewed(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1)
+
+    network, tasks = images()
+    viewed = nn.Sequential(*network[:3], Viewed(), network[4])
+    assert per_task.is_chain(network) and not per_task.is_chain(viewed)
+    ours = [MAML(n, RATE, 1).adapt(*tasks[:2])(tasks.query_x) for n in (network, viewed)]
+    torch.testing.assert_close(*ours)
 
 
 def test_running_statistics_are_refused():

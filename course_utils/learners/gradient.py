@@ -50,19 +50,28 @@ class GradientBased(MetaLearner):
     def outer_step(self, tasks: Tasks, optimizer: torch.optim.Optimizer) -> Tensor:
         """One step of the outer loop.
 
-        Convolutions on a CPU take one task's graph at a time, the gradients adding up: a graph of
-        all tasks is too large for memory to be kept from step to step.
+        Convolutions on a CPU take one task's graph at a time, as a graph of all tasks is too large
+        for memory to be kept from step to step, and each core takes tasks of its own.
         """
-        if self.run is not per_task.run_convolution or tasks.support_x.is_cuda:
+        if self.run is not per_task.run_convolution or tasks.support_x.device.type != "cpu":
             return super().outer_step(tasks, optimizer)
-        optimizer.zero_grad()
-        losses = []
-        for t in range(len(tasks)):
-            loss = self(tasks.part(t, t + 1)).squeeze(0)
-            (loss / len(tasks)).backward()
-            losses.append(loss.detach())
+        parameters = [p for p in self.parameters() if p.requires_grad]
+
+        def gradients(learner: MetaLearner, tasks: Tasks) -> tuple[Tensor, list[Tensor]]:
+            losses, total = [], [torch.zeros_like(p) for p in parameters]
+            for t in range(len(tasks)):
+                loss = learner(tasks.part(t, t + 1)).squeeze(0)
+                torch._foreach_add_(
+                    total, torch.autograd.grad(loss, parameters, materialize_grads=True)
+                )
+                losses.append(loss.detach())
+            return torch.stack(losses), total
+
+        losses, totals = zip(*per_task.on_all_cores(gradients, self, tasks), strict=True)
+        for p, *parts in zip(parameters, *totals, strict=True):
+            p.grad = sum(parts) / len(tasks)
         optimizer.step()
-        return torch.stack(losses)
+        return torch.cat(losses)
 
     def trajectory(
         self, support_x: Tensor, support_y: Tensor, steps: int | None = None

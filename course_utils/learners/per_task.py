@@ -5,11 +5,15 @@ times faster than a loop. Convolutions on a CPU are best looped over. All else g
 and through the loop where `vmap` can't follow.
 """
 
+import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+
+from course_utils.tasks.base import Tasks
 
 Parameters = dict[str, Tensor]  # name -> (T, *shape)
 
@@ -73,7 +77,7 @@ def run_vmap(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
         raise
 
 
-def run_loop(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
+def run_loop(network: nn.Module, parameters: Parameters, x: Tensor | list[Tensor]) -> Tensor:
     """Task after task."""
     outputs = [
         call(network, {name: p[t] for name, p in parameters.items()}, rows)
@@ -105,14 +109,54 @@ def places_of(network: nn.Module) -> dict[str, str]:
 
 def run_convolution(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     """A loop on the CPU, where `vmap` makes a slow grouped convolution; `vmap` on a GPU."""
-    return (run_vmap if x.is_cuda else run_loop)(network, parameters, x)
+    if x.is_cuda:
+        return run_vmap(network, parameters, x)
+    if x.ndim == 5 and is_chain(network):  # other networks may ask for the usual order
+        x = [rows.to(memory_format=torch.channels_last) for rows in x]  # a faster kernel
+    return run_loop(network, parameters, x)
+
+
+def on_all_cores(function: Callable, learner: nn.Module, tasks: Tasks) -> list:
+    """function(learner, share of the tasks) for shares of consecutive tasks, a thread for each.
+
+    As many threads as torch may use, each computing on one core: small convolutions divided
+    between cores wait for each other, whole tasks do not. A thread has a copy of the learner's
+    modules around the same parameters and buffers, since running a network with other weights
+    swaps them within it. Dropout draws from one generator for all, so it is left on one thread.
+    """
+    threads = min(torch.get_num_threads(), len(tasks))
+    if threads < 2 or holds(learner, nn.modules.dropout._DropoutNd):
+        return [function(learner, tasks)]
+    shared = {id(t): t for t in (*learner.parameters(), *learner.buffers())}
+    learners = [copy.deepcopy(learner, shared.copy()) for _ in range(threads)]
+    shares = [tasks.part(*(len(tasks) * i // threads for i in (t, t + 1))) for t in range(threads)]
+    before, autocast = torch.get_num_threads(), torch.is_autocast_enabled("cpu")
+
+    def on_one_core(learner: nn.Module, share: Tasks):
+        torch.set_num_threads(1)
+        with torch.autocast("cpu", torch.get_autocast_dtype("cpu"), enabled=autocast):
+            return function(learner, share)
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(on_one_core, learners, shares))
+    finally:
+        torch.set_num_threads(before)
+
+
+def is_chain(network: nn.Module) -> bool:
+    """Whether `network` is a plain chain of torch's own layers."""
+    return (
+        isinstance(network, nn.Sequential)
+        and type(network).forward is nn.Sequential.forward
+        and all(type(m).__module__.startswith("torch.nn.") for m in list(network.modules())[1:])
+    )
 
 
 def is_dense(network: nn.Module) -> bool:
     """Whether `network` is a plain chain of linear layers and elementwise functions."""
     return (
-        isinstance(network, nn.Sequential)
-        and type(network).forward is nn.Sequential.forward
+        is_chain(network)
         and all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in network)
         # no layer or weight used twice, nothing hooked in
         and len(list(network.children())) == len(network)
