@@ -4,9 +4,9 @@
 
 Every learner gets 10,000 updates of 25 tasks (10 shots, 10 queries) with Adam 0.001 and five inner
 steps; Meta-SGD one, as in its paper: with five its rates diverge before a thousand updates.
-The inner rate is chosen on validation tasks, each rate tried with the full budget, and so is the
-number of steps at test time; the baselines' rate and number of steps likewise. Three seeds; 600
-test tasks, the same for all.
+The inner rate is chosen on validation tasks with five shots, each rate tried with the full budget,
+and so is the number of steps at test time. The baselines' rate and number of steps, up to 1,000,
+are chosen anew for every number of shots. Three seeds; 600 test tasks, the same for all.
 """
 
 import argparse
@@ -37,6 +37,7 @@ OUT = Path(__file__).with_suffix(".json")
 KINDS = (MAML, FOMAML, Reptile, ANIL, MetaSGD, FineTune, FromScratch, BayesOptimalSinusoid)
 NOISES = (0.0, 0.3)
 INNER_RATES = (0.003, 0.01, 0.02, 0.05)
+BASELINE_RATES = (0.001, *INNER_RATES, 0.2)
 SEEDS = (0, 1, 2)
 SHOTS = (1, 2, 3, 5, 10, 20)
 STEPS = range(11)
@@ -72,11 +73,18 @@ def best_of_rates(kind: type, noise: float, updates: int):
     return select(candidates, Sinusoids(shots=5, queries=50, noise=noise))[0]
 
 
-def tuned(kind: type, network, noise: float):
-    """A baseline with rate and steps chosen on validation tasks (up to 10 and 1,000 steps)."""
-    steps = (10,) if kind is FineTune else (10, 100, 1000)
-    candidates = [kind(network, rate, k) for rate in (0.001, *INNER_RATES, 0.2) for k in steps]
-    return select(candidates, Sinusoids(shots=5, queries=50, noise=noise))[0]
+def tuned(learners: list, noise: float, shots: int = 5, steps=(1, 10, 100, 1000)) -> list:
+    """Baselines with the rate and number of steps that serve the first best on validation tasks."""
+    candidates = [with_setting(learners[0], rate, k) for rate in BASELINE_RATES for k in steps]
+    best = select(candidates, Sinusoids(shots=shots, queries=50, noise=noise))[0]
+    return [with_setting(learner, best.inner_lr, best.inner_steps) for learner in learners]
+
+
+def with_setting(learner, rate: float, steps: int):
+    """The same learner with another inner rate and number of steps."""
+    learner = copy.copy(learner)
+    learner.inner_lr, learner.inner_steps = rate, steps
+    return learner
 
 
 def scores(learner, task_set, steps: int | None = None) -> np.ndarray:
@@ -109,49 +117,48 @@ def summary(runs: list[np.ndarray]) -> dict:
 
 
 def best_steps(learner, noise: float) -> int:
-    """How many inner steps serve a learner best on validation tasks; the baselines know already."""
-    if isinstance(learner, (FineTune, FromScratch)):
-        return learner.inner_steps
-    task_set = Sinusoids(shots=5, queries=50, noise=noise)
-    candidates = []
-    for steps in (1, 2, 5, 10):
-        candidates.append(copy.copy(learner))
-        candidates[-1].inner_steps = steps
-    return select(candidates, task_set)[0].inner_steps
+    """How many inner steps serve a learner best on validation tasks."""
+    candidates = [with_setting(learner, learner.inner_lr, steps) for steps in (1, 2, 5, 10)]
+    return select(candidates, Sinusoids(shots=5, queries=50, noise=noise))[0].inner_steps
 
 
 def measured(learners: list, noise: float) -> dict:
     """Errors over steps, over shots, and on each family, averaged over seeds."""
     adapting = hasattr(learners[0], "inner_steps")
+    baseline = isinstance(learners[0], (FineTune, FromScratch))
 
-    def run(steps=None, shots=5, **family):
+    def run(runs, steps=None, shots=5, **family):
         task_set = Sinusoids(shots=shots, queries=50, noise=noise, **family)
-        runs = learners
-        if isinstance(learners[0], BayesOptimalSinusoid):
+        if isinstance(runs[0], BayesOptimalSinusoid):
             runs = [BayesOptimalSinusoid(task_set)]
         return summary([scores(learner, task_set, steps) for learner in runs])
 
-    final = best_steps(learners[0], noise) if adapting else None
-    return {
-        "steps": {k: run(k if adapting else None) for k in STEPS},
-        "shots": {k: run(final, k) for k in SHOTS},
-        "families": {name: run(final, **family) for name, family in FAMILIES.items()},
-        "inner_lr": getattr(learners[0], "inner_lr", None),
-        "inner_steps": final,
+    if baseline:
+        few_steps = tuned(learners, noise, steps=(10,))
+        at = {shots: tuned(learners, noise, shots) for shots in SHOTS}
+    else:
+        few_steps, at = learners, dict.fromkeys(SHOTS, learners)
+    final = best_steps(learners[0], noise) if adapting and not baseline else None
+    row = {
+        "steps": {k: run(few_steps, k if adapting else None) for k in STEPS},
+        "shots": {k: run(at[k], final, k) for k in SHOTS},
+        "families": {name: run(at[5], final, **family) for name, family in FAMILIES.items()},
+        "inner_lr": getattr(at[5][0], "inner_lr", None),
+        "inner_steps": at[5][0].inner_steps if baseline else final,
     }
+    if baseline:
+        row["settings"] = {k: [r[0].inner_lr, r[0].inner_steps] for k, r in at.items()}
+    return row
 
 
 def learners_of(kind: type, noise: float, updates: int) -> list:
-    """One learner for each seed, trained and tuned as its kind asks for."""
+    """One learner for each seed, trained as its kind asks for."""
     if kind is BayesOptimalSinusoid:
         return [BayesOptimalSinusoid(Sinusoids(noise=noise))]
     if kind is FromScratch:
-        best = tuned(kind, MLP(1, 40, 40, 1), noise)
-        return [kind(best.network, best.inner_lr, best.inner_steps, seed) for seed in SEEDS]
+        return [kind(MLP(1, 40, 40, 1), seed=seed) for seed in SEEDS]
     if kind is FineTune:  # its rate has no part in training
-        learners = [trained(kind, 0.01, seed, noise, updates) for seed in SEEDS]
-        best = tuned(kind, learners[0].network, noise)
-        return [kind(n.network, best.inner_lr, best.inner_steps) for n in learners]
+        return [trained(kind, 0.01, seed, noise, updates) for seed in SEEDS]
     best = best_of_rates(kind, noise, updates)
     return [best, *(trained(kind, best.inner_lr, seed, noise, updates) for seed in SEEDS[1:])]
 

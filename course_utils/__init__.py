@@ -2,7 +2,7 @@
 
 from course_utils import environment
 
-__all__ = ["environment"]
+__all__ = ["environment", "report"]
 __version__ = "0.1.0"
 
 

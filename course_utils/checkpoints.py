@@ -2,9 +2,11 @@
 
 import inspect
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -25,7 +27,7 @@ def save(learner: MetaLearner, name: str, card: dict[str, Any], folder: Path | N
     """
     folder = folder or data_path("checkpoints")
     built = describe(learner)
-    tensors = {k: v.detach().cpu().clone() for k, v in learner.state_dict().items()}
+    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in learner.state_dict().items()}
     write_safely(folder / f"{name}.safetensors", tensors, {})
     text = json.dumps({**card, "built": built}, indent=2, ensure_ascii=False)
     partial = folder / f".{name}.json.partial"
@@ -36,12 +38,15 @@ def save(learner: MetaLearner, name: str, card: dict[str, Any], folder: Path | N
 def load(name: str, folder: Path | None = None) -> MetaLearner:
     """The learner saved as `name`, on the CPU and ready to adapt.
 
-    Raises FileNotFoundError, listing what there is, for an unknown name.
+    Raises FileNotFoundError, listing what there is, for an unknown name, and ValueError where the
+    files are damaged.
     """
     folder = folder or data_path("checkpoints")
-    learner = build(card(name, folder)["built"])
-    learner.load_state_dict(load_file(folder / f"{name}.safetensors"))
-    return learner.eval()
+    known = card(name, folder)
+    with whole(name, folder):
+        learner = build(known["built"])
+        learner.load_state_dict(load_file(folder / f"{name}.safetensors"))
+        return learner.eval()
 
 
 def card(name: str, folder: Path | None = None) -> dict[str, Any]:
@@ -51,7 +56,28 @@ def card(name: str, folder: Path | None = None) -> dict[str, Any]:
     if not path.exists():
         there = sorted(p.stem for p in folder.glob("*.json"))
         raise FileNotFoundError(f"no checkpoint is called {name!r}; there are {', '.join(there)}")
-    return json.loads(path.read_text(encoding="utf8"))
+    with whole(name, folder):
+        return json.loads(path.read_text(encoding="utf8"))
+
+
+@contextmanager
+def whole(name: str, folder: Path):
+    """Within, an error in reading the checkpoint `name` says that it is damaged."""
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"checkpoint {name!r} in {folder} is damaged ({type(error).__name__}: {error}): get the"
+            " course anew, or save it again"
+        ) from error
 
 
 def describe(value: Any) -> Any:
@@ -77,11 +103,13 @@ def describe(value: Any) -> Any:
 
 
 def build(built: Any) -> Any:
-    """The object that `describe` described, freshly initialised."""
+    """The object that `describe` described, freshly initialised; ValueError for another class."""
     if isinstance(built, list):
         return tuple(build(v) for v in built)
     if not isinstance(built, dict):
         return built
-    kind = next(getattr(p, built["class"]) for p in PARTS if hasattr(p, built["class"]))
+    kind = next((getattr(p, built["class"]) for p in PARTS if hasattr(p, built["class"])), None)
+    if kind is None:
+        raise ValueError(f"there is no class {built['class']} in course_utils")
     arguments = {name: build(v) for name, v in built["arguments"].items()}
     return kind(*(build(v) for v in built["positional"]), **arguments)

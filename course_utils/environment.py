@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -103,15 +104,29 @@ def _data() -> Iterator[tuple[bool, str]]:
     except FileNotFoundError as error:
         yield False, str(error)
         return
+    try:
+        lines = sums.read_text(encoding="utf8", errors="replace").splitlines()
+    except OSError as error:
+        yield False, f"data/SHA256SUMS can't be read ({error.strerror}): get the course anew"
+        return
+    found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
+    if not all(found) or not found:
+        yield False, "data/SHA256SUMS is damaged: get the course anew"
     right = Counter()
-    for line in sums.read_text(encoding="utf8").splitlines():
-        expected, name = line.split(maxsplit=1)
-        path = sums.parent / name
-        if not path.exists():
-            yield False, f"data/{name} is missing: get the course anew"
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            yield False, f"data/{name} has changed or is damaged: get the course anew"
+    for expected, name in (match.groups() for match in found if match):
+        if fault := _fault(sums.parent / name, expected):
+            yield False, f"data/{name} {fault}: get the course anew"
         else:
             right[name.partition("/")[0]] += 1
     for folder, files in right.items():
         yield True, f"data/{folder}: {files} files, checksums right"
+
+
+def _fault(path: Path, expected: str) -> str | None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
+    return None if found == expected else "has changed or is damaged"

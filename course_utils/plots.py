@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, which colour-blind readers tell apart
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, RED, PINK = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#888888"
 
 STYLES = {  # learner -> colour, line style
@@ -63,8 +63,8 @@ STYLES = {  # learner -> colour, line style
     "Greedy": (PINK, (0, (4, 1, 1, 1))),
     "EpsilonGreedy": (PINK, "-."),
     "GittinsIndex": (SKY, (0, (3, 1, 1, 1))),
-    "RL2": (RED, "-"),
-    "LearnedIndex": (BLUE, "-"),
+    "RL2": (BLACK, "-"),
+    "LearnedIndex": (SKY, "-"),
     "BayesOptimalBandit": (BLACK, (0, (1, 1))),
 }
 LABELS = {

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from course_utils.learners.base import MetaLearner
 from course_utils.losses import default_metric
+from course_utils.settings import as_plain, differences, hyperparameters, made_of
 from course_utils.tasks.base import Tasks, TaskSet
 from course_utils.tasks.environments import DICE, Environments, play
 
@@ -41,7 +42,7 @@ class Run:
 
     def __init__(self, learner, task_set, optimizer, validation, metric, device, precision, seed):
         self.learner, self.task_set, self.device = learner, task_set, device
-        self.metric = metric or default_metric
+        self.metric, self.validation_set = metric or default_metric, validation
         parameters = [p for p in learner.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"{type(learner).__name__} has no parameters to train")
@@ -52,57 +53,68 @@ class Run:
         if validation is not None:
             generator = torch.Generator(device).manual_seed(VALIDATION_SEED)
             self.validation = validation.sample(VALIDATION_TASKS, generator).to(device)
+            check_queries(self.validation, "validate")
             self.sign = -1 if larger_is_better(metric, validation) else 1
-        self.precision = precision
         self.history, self.update, self.best = History(), 0, None
         self.best_score = math.inf
+        settings = {  # what makes it this run, and no other
+            "learner": made_of(learner),
+            "weights": {name: v.shape for name, v in learner.state_dict().items()},
+            "task set": made_of(task_set),
+            "validation": None if validation is None else made_of(validation),
+            "metric": getattr(self.metric, "__name__", type(self.metric).__name__),
+            "optimizer": hyperparameters(self.optimizer),
+            "precision": str(precision),
+            "device": device.type,
+            "seed": seed,
+        }
+        self.settings = json.loads(json.dumps(settings, default=as_plain))  # as a file gives them
 
     def check_fit(self) -> None:
         """Raise ValueError, in a sentence, where the learner can't work on the task set's tasks."""
         tasks = self.task_set.sample(2, torch.Generator(self.device).manual_seed(0)).to(self.device)
-        if isinstance(tasks, Environments):
-            seen = f"an observation has shape {tuple(tasks.reset().shape[1:])}"
-        else:
-            x, y = tasks.support_x.shape[2:], tasks.support_y.shape[2:]
-            seen = f"an example has x {tuple(x)} and y {tuple(y)}"
-        try:
-            with torch.random.fork_rng():
-                losses = self.learner(tasks)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise ValueError(
-                f"{type(self.learner).__name__} and {type(self.task_set).__name__} do not fit:"
-                f" {seen}, and the learner says: {error}"
-            ) from error
+        with fitting(self.learner, type(self.task_set).__name__, tasks), torch.random.fork_rng():
+            losses = self.learner(tasks)
         if losses.shape != (2,):
             raise ValueError(
                 f"{type(self.learner).__name__}.forward must give one number a task, shape (2,) for"
                 f" 2 tasks; it gave {tuple(losses.shape)}"
             )
+        if not (losses.abs() > 0).all():  # some learners need no query set
+            check_queries(tasks, "train")
 
     def record(self, recent: list[Tensor]) -> None:
         """Move the latest losses into the history; stop where one is not a number."""
-        first = self.update - len(recent) + 1
-        for update, loss in enumerate(torch.stack(recent).tolist(), first):
+        first = len(self.history.losses) + 1
+        for update, loss in enumerate(torch.stack(recent).tolist() if recent else [], first):
             if not math.isfinite(loss):
+                left = "spoilt: build the learner anew"
+                if self.best is not None:
+                    left = "those of the best validation so far"
                 raise FloatingPointError(
                     f"the loss became {loss} at update {update}: try a smaller learning rate"
-                    " (outer or inner). The weights are those of the best validation so far"
+                    f" (outer or inner). The weights are {left}"
                 )
             self.history.losses.append(loss)
         recent.clear()
 
     def validate(self) -> None:
         """Measure on the validation tasks and remember the weights if they are the best yet."""
-        if self.validation is None:
+        measured = self.history.validation[-1:]
+        if self.validation is None or (measured and measured[0][0] == self.update):
             return
-        score = scores_of(self.learner, self.validation, self.metric).mean().item()
+        name = f"the validation set {type(self.validation_set).__name__}"
+        with fitting(self.learner, name, self.validation):
+            score = scores_of(self.learner, self.validation, self.metric).mean().item()
         self.learner.train()
-        self.history.validation.append((self.update, score))
-        if self.best is None or self.sign * score < self.best_score:
-            self.best_score, self.history.best_update = self.sign * score, self.update
+        cost = or_inf(self.sign * score)
+        if self.best is None or cost < self.best_score:
             self.best = {k: v.clone() for k, v in self.learner.state_dict().items()}
+            self.best_score, self.history.best_update = cost, self.update
+        self.history.validation.append((self.update, score))
 
     def restore_best(self) -> None:
+        """Give the learner the weights that validated best; without validation the last stay."""
         if self.best is not None:
             self.learner.load_state_dict(self.best)
         else:
@@ -136,14 +148,15 @@ class Run:
         try:
             with safe_open(path, "pt", device=str(self.device)) as file:
                 note = json.loads(file.metadata()["run"])
+                theirs = note["settings"]
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         except Exception as error:
             raise ValueError(
                 f"{path} can't be read as a training checkpoint ({error}): delete it to start anew"
             ) from error
-        if note["settings"] != self.settings:
+        if theirs != self.settings:
             raise ValueError(
-                f"{path} belongs to another run ({note['settings']}, not {self.settings}): name"
+                f"{path} belongs to another run ({differences(theirs, self.settings)}): name"
                 " another file, or delete it to start anew"
             )
 
@@ -163,6 +176,9 @@ class Run:
         self.update, self.best_score = note["update"], note["best_score"]
         self.history = History(**note["history"])
         self.history.validation = [tuple(v) for v in self.history.validation]
+
+
+# --- files and scores -----------------------------------------------------------------------------
 
 
 def write_safely(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -198,7 +214,40 @@ def scores_of(learner: MetaLearner, tasks: Tasks | Environments, metric: Metric)
 
 
 @contextmanager
+def fitting(learner: MetaLearner, name: str, tasks: Tasks | Environments):
+    """Within, an error says in a sentence that the learner can't work on the tasks of `name`."""
+    try:
+        yield
+    except (NotImplementedError, torch.OutOfMemoryError):
+        raise
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        if "nothing to meta-learn" in str(error):
+            raise
+        if isinstance(tasks, Environments):
+            shape = tuple(tasks.reset().shape[1:])
+            seen = f"an observation has shape {shape} ({name} deals environments to act in)"
+        else:
+            x, y = tuple(tasks.support_x.shape[2:]), tuple(tasks.support_y.shape[2:])
+            seen = f"an example has x {x} and y {y} ({name} deals examples)"
+        raise ValueError(
+            f"{type(learner).__name__} and {name} do not fit: {seen}, and the learner says: {error}"
+        ) from error
+
+
+def check_queries(tasks: Tasks | Environments, purpose: str) -> None:
+    """Raise ValueError where there is nothing to be judged on."""
+    if isinstance(tasks, Tasks) and tasks.query_y.shape[1] == 0:
+        raise ValueError(f"the query set is empty: queries must be 1 or more to {purpose}")
+
+
+def or_inf(value: float) -> float:
+    """`value`, or infinity, the worst, where it is no finite number."""
+    return value if math.isfinite(value) else math.inf
+
+
+@contextmanager
 def evaluating(learner: nn.Module):
+    """Within, dropout rests; afterwards the learner is as it was."""
     was_training = learner.training
     learner.eval()
     try:
@@ -208,6 +257,7 @@ def evaluating(learner: nn.Module):
 
 
 def larger_is_better(metric: Metric | None, task_set: TaskSet) -> bool:
+    """Whether the metric is one like accuracy or the return; None: the task set's usual one."""
     if metric is None:
         tasks = task_set.sample(1)
         return isinstance(tasks, Environments) or not tasks.query_y.is_floating_point()

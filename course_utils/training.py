@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.func import functional_call
 from tqdm.auto import tqdm
@@ -17,7 +16,17 @@ from course_utils.distributed import processes, shared_step
 from course_utils.learners.base import MetaLearner
 from course_utils.learners.per_task import places_of
 from course_utils.losses import default_metric
-from course_utils.run import VALIDATION_SEED, History, Metric, Run, larger_is_better, scores_of
+from course_utils.run import (
+    VALIDATION_SEED,
+    History,
+    Metric,
+    Run,
+    check_queries,
+    fitting,
+    larger_is_better,
+    or_inf,
+    scores_of,
+)
 from course_utils.tasks.base import Tasks, TaskSet, check_counts
 
 
@@ -49,15 +58,19 @@ class Result:
 
 
 def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of `values` (n,); NaN for fewer than two."""
+    """95 % bootstrap interval of the mean of `values` (n,); NaN for fewer than two.
+
+    The percentile interval of 2,000 resamples (Efron 1979), as scipy.stats.bootstrap computes it,
+    which takes 60 MB to import.
+    """
     if len(values) < 2 or not np.isfinite(values).all():
         return math.nan, math.nan
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    interval = stats.bootstrap(
-        (values,), np.mean, n_resamples=2000, method="percentile", batch=100, random_state=0
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    draws, n = np.random.RandomState(0), len(values)
+    means = [values[draws.randint(0, n, (100, n))].mean(1) for _ in range(20)]  # (100,) each
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def train(
@@ -82,21 +95,19 @@ def train(
     without `validation` the last weights stay. `optimizer` defaults to Adam with rate 0.001,
     `device` to CUDA where there is one, else the CPU; `precision=torch.bfloat16` runs under
     autocast. With `checkpoint` (a path) a run that was killed goes on where it stood.
-    Ctrl-C ends the run and keeps the best so far. Started by torchrun, within
+    Ctrl-C validates once more, ends the run and keeps the best. Started by torchrun, within
     `distributed.group()`, the processes share the tasks of each update.
 
     Raises ValueError where learner and task set do not fit each other or the checkpoint belongs
     to another run, FloatingPointError (naming the update) where the loss is no longer a number.
     """
     check_counts(updates=updates, tasks_per_update=tasks_per_update)
+    if tasks_per_update == 0:
+        raise ValueError("tasks_per_update must be 1 or more, got 0")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     meta_learner.to(device).train()
     run = Run(meta_learner, task_set, optimizer, validation, metric, device, precision, seed)
-    run.settings = {
-        "learner": type(meta_learner).__name__,
-        "tasks_per_update": tasks_per_update,
-        "seed": seed,
-    }
+    run.settings["tasks_per_update"] = tasks_per_update
     run.check_fit()
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint))
@@ -134,7 +145,11 @@ def train(
                     run.save(Path(checkpoint))
     except KeyboardInterrupt:
         history.interrupted = True
-        print(f"Stopped by hand after {run.update} of {updates} updates; the best so far is kept.")
+        run.record(recent)
+        run.update = len(history.losses)  # also where it stopped within an update
+        run.validate()
+        kept = "the best so far is" if validation is not None else "the last weights are"
+        print(f"Stopped by hand after {run.update} of {updates} updates; {kept} kept.")
     finally:
         bar.close()
         history.seconds = time.perf_counter() - started
@@ -157,13 +172,18 @@ def test(
     The same seed gives the same tasks to every learner, so that scores can be compared in pairs.
     `metric` defaults to mean squared error, or accuracy where the targets are whole numbers;
     where `sample` deals environments, the score is the return of an episode.
+
+    Raises ValueError where learner and task set do not fit each other or nothing is to be scored.
     """
     check_counts(num_tasks=num_tasks)
+    if num_tasks == 0:
+        raise ValueError("num_tasks must be 1 or more, got 0")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     generator = torch.Generator(device).manual_seed(seed)
     tasks = task_set.sample(num_tasks, generator).to(device)
-    meta_learner.to(device)
-    scores = scores_of(meta_learner, tasks, metric or default_metric).cpu().numpy()
+    check_queries(tasks, "test")
+    with fitting(meta_learner, type(task_set).__name__, tasks):
+        scores = scores_of(meta_learner.to(device), tasks, metric or default_metric).cpu().numpy()
     unit = getattr(tasks, "unit", None)
     return Result(scores, np.arange(num_tasks) if unit is None else unit.cpu().numpy())
 
@@ -186,7 +206,7 @@ def select(
     ]
     means = [result.mean for result in results]
     sign = -1 if larger_is_better(metric, validation) else 1
-    best = min(range(len(means)), key=lambda i: _or_inf(sign * means[i]))
+    best = min(range(len(means)), key=lambda i: or_inf(sign * means[i]))
     return candidates[best], means
 
 
@@ -212,10 +232,6 @@ def compiled_step(learner: MetaLearner) -> Callable[[Tasks, torch.optim.Optimize
         return losses
 
     return step
-
-
-def _or_inf(value: float) -> float:
-    return math.inf if math.isnan(value) else value
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -93,6 +94,11 @@ CASES = {
             "should be -2.0000, got 3.0000": lambda x, y, q: y[
                 torch.searchsorted(x, q).clamp(max=len(x) - 1)
             ],
+            "joined the points by lines": lambda x, y, q: torch.from_numpy(
+                np.interp(q, *(part[x.argsort()] for part in (x, y)))
+            ).float(),
+            "x.argmin(1) the indices": lambda x, y, q: y[(q.unsqueeze(1) - x).abs().min(1)],
+            "stand inside the loop": lambda x, y, q: y[(x - q[0]).abs().argmin()],
             "the farthest point": lambda x, y, q: y[(q.unsqueeze(1) - x).abs().argmax(1)],
             "does it end with `return`": lambda x, y, q: None,
         },
@@ -113,6 +119,9 @@ CASES = {
             "are exchanged": exchanged,
             "draw without replacement": with_replacement,
             "should have 6 points, got 7": lambda x, y, shots: deal(x, y, shots + 1),
+            "The order is support x": lambda x, y, shots: [
+                deal(x, y, shots)[i] for i in (0, 2, 1, 3)
+            ],
             "Return four tensors": lambda x, y, shots: deal(x, y, shots)[:2],
         },
     },
@@ -124,6 +133,7 @@ CASES = {
             "only the difference is saved": lambda s, a, b: math.ceil(s / a),
             "must be rounded up": lambda s, a, b: s / a,
             "Costs of both were added": lambda s, a, b: math.ceil(s / (a + b)),
+            "From scratch costs more": lambda s, a, b: math.ceil(s / (b - a)) if a != b else 0,
             "You rounded down": lambda s, a, b: s // (a - b) if a > b else math.inf,
             "round up": lambda s, a, b: s / (a - b) if a > b else math.inf,
             "One too many": lambda s, a, b: s // (a - b) + 1 if a > b else math.inf,

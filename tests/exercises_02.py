@@ -92,6 +92,38 @@ def without_pay(s, f, left, known):
     return max(mean * paid + (1 - mean) * unpaid, known + without_pay(s, f, left - 1, known))
 
 
+def without_any_pay(s, f, left, known):
+    if left == 0:
+        return 0.0
+    mean = (s + 1) / (s + f + 2)
+    paid, unpaid = (
+        without_any_pay(s + 1, f, left - 1, known),
+        without_any_pay(s, f + 1, left - 1, known),
+    )
+    return max(mean * paid + (1 - mean) * unpaid, without_any_pay(s, f, left - 1, known))
+
+
+def with_the_known_arm_unpaid(s, f, left, known):
+    if left == 0:
+        return 0
+    mean = (s + 1) / (s + f + 2)
+    paid, unpaid, stay = (
+        with_the_known_arm_unpaid(s + won, f + lost, left - 1, known)
+        for won, lost in ((1, 0), (0, 1), (0, 0))
+    )
+    return max(mean * (1 + paid) + (1 - mean) * unpaid, stay)
+
+
+def with_the_known_arm_once(s, f, left, known):
+    if left == 0:
+        return 0
+    mean = (s + 1) / (s + f + 2)
+    paid, unpaid = (
+        with_the_known_arm_once(s + won, f + 1 - won, left - 1, known) for won in (1, 0)
+    )
+    return max(mean * (1 + paid) + (1 - mean) * unpaid, known)
+
+
 def foresight(s, f, left, known):
     if left == 0:
         return 0
@@ -122,6 +154,20 @@ def index(s, f, left, best_return):
         else:
             high = middle
     return low
+
+
+def index_by_few_halvings(s, f, left, best_return):
+    low, high = 0.0, 1.0
+    for _ in range(8):
+        middle = (low + high) / 2
+        better = best_return(s, f, left, middle) > left * middle + 1e-9
+        low, high = (middle, high) if better else (low, middle)
+    return low
+
+
+def index_on_a_grid(s, f, left, best_return):
+    prices = (k / 100 for k in range(101))
+    return next(p for p in prices if best_return(s, f, left, p) <= left * p + 1e-9)
 
 
 def index_by_stopping(s, f, left, best_return):
@@ -182,7 +228,10 @@ CASES = {
             "one and the same arm": lambda s, f, left, known: (
                 left * max((s + 1) / (s + f + 2), known)
             ),
-            "a pull that pays adds 1": without_pay,
+            "A pull that pays adds 1 to what follows": without_pay,
+            "Here no pull adds anything": without_any_pay,
+            "does the known arm add nothing": with_the_known_arm_unpaid,
+            "The known arm is counted once": with_the_known_arm_once,
             "you choose before you know": foresight,
             "prior is missing": without_prior,
             "is to be taken anew": lambda s, f, left, known: left * (s + 1) / (s + f + 2),
@@ -198,6 +247,8 @@ CASES = {
             "one pull fewer": lambda s, f, left, best: index(s, f, left - 1, best),
             "one pull more": lambda s, f, left, best: index(s, f, left + 1, best),
             "one end of the search": lambda s, f, left, best: 1.0,
+            "Close, but 0.0001 is asked for": index_by_few_halvings,
+            "halve more often": index_on_a_grid,
         },
     },
 }

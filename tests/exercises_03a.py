@@ -92,6 +92,8 @@ CASES = {
             "a copy of θ": on_a_copy,
             "itself was changed": in_place,
             "itself was changed. All tasks": by_sgd,
+            "factor x is missing": lambda t, x, y, lr: t - lr * 2 * (t * x - y).mean(),
+            "θ was detached, by .data": lambda t, x, y, lr: t.data - lr * grad_of(t, x, y),
             "half the step": lambda t, x, y, lr: t - lr * grad_of(t, x, y) / 2,
             "θ − step is wanted": lambda t, x, y, lr: lr * grad_of(t, x, y),
             "is a mean missing": lambda t, x, y, lr: t - lr * 2 * x * (t * x - y),
@@ -114,6 +116,13 @@ CASES = {
                 lambda t, sx, sy, qx, qy, lr: query_loss(t, qx, qy, qx, qy, lr)
             ),
             "added the tasks up": over_tasks(query_loss, sum),
+            "errors of a query set": over_tasks(
+                lambda t, sx, sy, qx, qy, lr: 2 * query_loss(t, sx, sy, qx, qy, lr)
+            ),
+            "in this order": over_tasks(
+                lambda t, sx, sy, qx, qy, lr: query_loss(t, sx, qx, sy, qy, lr)
+            ),
+            "got a list of length 3: is a mean missing": over_tasks(query_loss, list),
             "first task's loss alone": over_tasks(query_loss, lambda losses: losses[0]),
             "last task's loss alone": over_tasks(query_loss, lambda losses: losses[-1]),
             "is a mean missing": over_tasks(query_loss, torch.stack),
@@ -149,6 +158,8 @@ CASES = {
                 lr * theta + (1 - lr) * adapted.mean(0)
             ),
             "the step alone": lambda theta, adapted, lr: lr * (adapted.mean(0) - theta),
+            "the way to the mean": lambda theta, adapted, lr: theta + lr * adapted.mean(0),
+            "a mean of its own": lambda theta, adapted, lr: theta + lr * (adapted.mean() - theta),
             "last task alone": lambda theta, adapted, lr: theta + lr * (adapted[-1] - theta),
             "first task alone": lambda theta, adapted, lr: theta + lr * (adapted[0] - theta),
             "as it came": lambda theta, adapted, lr: theta,

@@ -2,6 +2,8 @@
 
 import torch
 
+from course_utils import formulas
+
 
 def by_loop(theta, a, b, lr, steps):
     slope = 1.0
@@ -18,31 +20,22 @@ def closed_form(theta, a, b, lr, steps):
     return torch.tensor((1 - 2 * lr) ** steps * 2 * (after(theta, a, b, lr, steps) - b))
 
 
-def prototypes(z, y, ways):
-    return torch.stack([z[y == k].mean(0) for k in range(ways)])
+def by_conjugate_gradient(product, g, strength):
+    return formulas.conjugate_gradient(lambda v: v + product(v) / strength, g, len(g))
 
 
-def layer(weight_of, bias_of):
-    def prototype_layer(z, y, ways):
-        c = prototypes(z, y, ways)
-        return weight_of(c), bias_of(c)
-
-    return prototype_layer
+def by_columns(product, g, strength):
+    eye = torch.eye(len(g))
+    columns = [v + product(v) / strength for v in eye]
+    return torch.linalg.solve(torch.stack(columns, 1), g)
 
 
-def square(c):
-    return c.pow(2).sum(1)
-
-
-def by_one_hot(z, y, ways):
-    chosen = torch.nn.functional.one_hot(y, ways).to(z.dtype)  # (S, ways)
-    c = (chosen.T @ z) / chosen.sum(0).unsqueeze(1)
-    return 2 * c, -(c * c).sum(1)
-
-
-def of_sums(z, y, ways):
-    sums = torch.stack([z[y == k].sum(0) for k in range(ways)])
-    return 2 * sums, -square(sums)
+def by_gradient_descent(product, g, strength):
+    """Minimises ½ v·(I + H/λ) v − g·v."""
+    v = torch.zeros_like(g)
+    for _ in range(2000):
+        v = v - 0.05 * (v + product(v) / strength - g)
+    return v
 
 
 def weighted(weight):
@@ -51,6 +44,11 @@ def weighted(weight):
         return (w * c).sum() / w.sum()
 
     return optimum
+
+
+def to_the_power_of_steps_and_one(h, c, lr, steps):
+    w = h * (1 - lr * h) ** (steps + 1)
+    return (w * c).sum() / w.sum()
 
 
 def by_stacking(h, c, lr, steps):
@@ -78,6 +76,9 @@ CASES = {
             "walked uphill": lambda t, a, b, lr, k: by_loop(t, a, b, -lr, k),
             "too few": lambda *s: by_loop(*s) / (1 - 2 * s[3]),
             "too many": lambda *s: by_loop(*s) * (1 - 2 * s[3]),
+            "not 1 + 2 lr": lambda *s: (1 + 2 * s[3]) ** s[4] * 2 * (after(*s) - s[2]),
+            "not 1 − 2 lr · steps": lambda *s: (1 - 2 * s[3] * s[4]) * 2 * (after(*s) - s[2]),
+            "not the loss itself": lambda *s: (1 - 2 * s[3]) ** s[4] * (after(*s) - s[2]) ** 2,
             "they multiply": lambda *s: s[4] * (1 - 2 * s[3]) * 2 * (after(*s) - s[2]),
             "its derivative by θ": lambda *s: (after(*s) - s[2]) ** 2,
             "This is θ_i itself": after,
@@ -102,25 +103,19 @@ CASES = {
         },
     },
     "4.3": {
-        "signature": "z, y, ways",
-        "right": [layer(lambda c: 2 * c, lambda c: -square(c)), by_one_hot],
+        "signature": "product, g, strength",
+        "given": {"formulas": formulas},  # the notebook has imported it
+        "right": [by_conjugate_gradient, by_columns, by_gradient_descent],
         "wrong": {
-            "a temperature of 2": layer(lambda c: c, lambda c: -square(c) / 2),
-            "twice the prototype": layer(lambda c: c, lambda c: -square(c)),
-            "comes with a plus": layer(lambda c: -2 * c, lambda c: -square(c)),
-            "not the sum": of_sums,
-            "the logit is −‖c‖²": layer(lambda c: 2 * c, square),
-            "must be squared": layer(lambda c: 2 * c, lambda c: -c.norm(dim=1)),
-            "factor 2 is not in it": layer(lambda c: 2 * c, lambda c: -square(2 * c)),
-            "The bias is missing": layer(lambda c: 2 * c, lambda c: 0 * square(c)),
-            "no factor ½": layer(lambda c: 2 * c, lambda c: -square(c) / 2),
-            "transposed": layer(lambda c: 2 * c.T, lambda c: -square(c)),
-            "shape (3, 2) and the bias (3,)": layer(lambda c: 2 * c, lambda c: square(c).sum()),
-            "each class has its own": lambda z, y, ways: (
-                2 * z.mean(0).expand(ways, -1),
-                -z.mean(0).pow(2).sum().expand(ways),
+            "which is first order's": lambda product, g, strength: g,
+            "upside down": lambda product, g, strength: by_columns(product, g, 1 / strength),
+            "This solves (H + λI) v = g": lambda product, g, strength: (
+                by_columns(product, g, strength) / strength
             ),
-            "Return two tensors": lambda z, y, ways: 2 * prototypes(z, y, ways)[0, 0],
+            "the inverse's series": lambda product, g, strength: g - product(g) / strength,
+            "You multiplied by I + H/λ": lambda product, g, strength: g + product(g) / strength,
+            "λ is missing": lambda product, g, strength: by_columns(product, g, 1.0),
+            "should be a tensor of shape (3,)": lambda product, g, strength: g.sum(),
         },
     },
     "4.4": {
@@ -135,6 +130,11 @@ CASES = {
             "One step is counted": lambda h, c, lr, steps: weighted(lambda h, m: h * m**2)(
                 h, c, lr, 1
             ),
+            "Yours is steps + 1": to_the_power_of_steps_and_one,
+            "with no 2": lambda h, c, lr, steps: weighted(lambda h, m: h * m**2)(
+                h, c, 2 * lr, steps
+            ),
+            "[-1.0, 2.0, 0.7]": lambda h, c, lr, steps: 5.0,
             "Divide by the sum of the weights.": lambda h, c, lr, steps: (
                 h * (1 - lr * h) ** (2 * steps) * c
             ).sum(),

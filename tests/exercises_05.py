@@ -52,6 +52,18 @@ def own_examples_for_each_class(images, ways, shots, queries):
     return [torch.cat(part) for part in parts]
 
 
+def rows_of_another_order(images, ways, shots, queries):
+    """Classes sorted and labels shuffled, as in the chapter, and the rows shuffled too."""
+    classes = torch.randperm(len(images))[:ways].sort().values
+    names = torch.randperm(ways)
+    x = images[classes][:, torch.randperm(images.shape[1])[: shots + queries]]
+    parts = []
+    for part, each in ((x[:, :shots], shots), (x[:, shots:], queries)):
+        order = torch.randperm(ways * each)
+        parts += [part.flatten(0, 1)[order], names.repeat_interleave(each)[order]]
+    return parts
+
+
 def as_given_1(images, ways, shots, queries):
     classes = torch.randint(len(images), (ways,))
     support = torch.randint(images.shape[1], (shots,))
@@ -82,6 +94,21 @@ def by_functorch(theta, x, y, lr, steps):
     gradient = torch.func.grad(lambda t: torch.nn.functional.mse_loss(t * x, y))
     for _ in range(steps):
         theta = theta - lr * gradient(theta)
+    return theta
+
+
+def summed(theta, x, y, lr, steps):
+    for _ in range(steps):
+        loss = ((theta * x - y) ** 2).sum()
+        theta = theta - lr * torch.autograd.grad(loss, theta, create_graph=True)[0]
+    return theta
+
+
+def by_backward(theta, x, y, lr, steps):
+    for _ in range(steps):
+        loss = ((theta * x - y) ** 2).mean()
+        loss.backward()
+        theta = theta - lr * theta.grad
     return theta
 
 
@@ -134,6 +161,11 @@ def classify(scale):
     return nearest
 
 
+def nearest_example(support_x, support_y, query_x, ways):
+    distances = torch.cdist(by(query_x, support_x), by(support_x, support_x))
+    return support_y[distances.argmin(1)]
+
+
 def by(x, *of):
     return (x - torch.cat(of).mean(0)) / torch.cat(of).std(0)
 
@@ -152,7 +184,7 @@ def one_by_one(support_x, support_y, query_x, ways):
 CASES = {
     "5.1": {
         "signature": "images, ways, shots, queries",
-        "right": [dealt(), own_examples_for_each_class],
+        "right": [dealt(), own_examples_for_each_class, rows_of_another_order],
         "wrong": {
             "Still there, bugs: 4": as_given_1,
             "comes twice in an episode": dealt(classes=lambda n, k: torch.randint(n, (k,))),
@@ -166,6 +198,14 @@ CASES = {
             "Return four tensors": lambda *a: dealt()(*a)[:2],
             "should hold whole numbers": dealt(label=lambda classes: torch.arange(5.0)),
             "same classes are dealt every time": dealt(classes=lambda n, k: torch.arange(k)),
+            "dealt every time: draw them": dealt(classes=lambda n, k: torch.randperm(k)),
+            "Labels follow the order of the classes in the data set": dealt(
+                classes=lambda n, k: different(n, k).sort().values
+            ),
+            "shuffle the classes": dealt(
+                classes=lambda n, k: different(n, k).sort(descending=True).values
+            ),
+            "Two classes have the same label": dealt(label=lambda classes: classes % 5),
             "same examples are dealt every time": dealt(examples=lambda n, k: torch.arange(k)),
         },
     },
@@ -180,6 +220,8 @@ CASES = {
             "one step too few": loop(extra=-1),
             "itself was changed": in_place,
             "Only a part of the steps": loop(create_graph=lambda k: k == 0),
+            "sum of the squared errors": summed,
+            "filled only at the tensor one starts from": by_backward,
         },
     },
     "5.3": {
@@ -203,6 +245,16 @@ CASES = {
             "an end of the interval": lambda a, b: (
                 paired(a, b)[0] - paired(a, b)[1], paired(a, b)[0] + paired(a, b)[1],
             ),
+            "torch.std has counted": half(lambda a, b: 1.96 * (a - b).std() / (len(a) - 1) ** 0.5),
+            "with 1.64 for": half(lambda a, b: 1.64 * (a - b).std() / len(a) ** 0.5),
+            "with 1.645 for": half(lambda a, b: 1.645 * (a - b).std() / len(a) ** 0.5),
+            "take std for var": half(lambda a, b: 1.96 * (a - b).var() / len(a) ** 0.5),
+            "take std for var.\nStill there": half(lambda a, b: 1.96 * (a - b).var()),
+            "Then divide by √n": half(lambda a, b: 1.96 * (a - b).var() / len(a)),
+            "not the sum of the two": half(
+                lambda a, b: 1.96 * (a.std() + b.std()) / len(a) ** 0.5
+            ),
+            "two spreads.\nStill there": half(lambda a, b: 1.96 * (a.std() + b.std())),
             "with 2 for 1.96": half(lambda a, b: 2 * (a - b).std() / len(a) ** 0.5),
             "Return two numbers": lambda a, b: paired(a, b)[1],
         },
@@ -215,7 +267,8 @@ CASES = {
             "in company": classify(lambda s, q: (by(s, s, q), by(q, s, q))),
             "not brought to one scale": classify(lambda s, q: (s, q)),
             "the queries are not": classify(lambda s, q: (by(s, s), q)),
-            "there should be 6 classes": lambda sx, sy, q, ways: torch.zeros(1),
+            "the nearest mean is asked for": nearest_example,
+            "there should be 7 classes": lambda sx, sy, q, ways: torch.zeros(1),
         },
     },
 }  # fmt: skip

@@ -23,8 +23,8 @@ def walk():
 
 
 def test_each_capsule_is_where_mujoco_has_it():
-    pytest.importorskip("mujoco")
-    pytest.importorskip("gymnasium")
+    pytest.importorskip("mujoco", reason="gymnasium[mujoco] is not installed: run `uv sync`")
+    pytest.importorskip("gymnasium", reason="gymnasium[mujoco] is not installed: run `uv sync`")
     import mujoco
 
     from course_utils.tasks.robots import make_body

@@ -44,6 +44,13 @@ def test_splits_share_no_script_and_hold_no_letter_twice():
     assert all(part.script.bincount().min() >= 19 for s, part in parts.items() if s != "train")
 
 
+def test_letters_prepared_in_parts_are_those_prepared_at_once():
+    raw = load_file(data_path("characters", "strokes.safetensors"))
+    at_once, (in_parts, _) = hw.in_steps(*(raw[name] for name in hw.STORED)), hw.stored()
+    for name, values in vars(at_once).items():
+        torch.testing.assert_close(getattr(in_parts, name), values, atol=1e-6, rtol=0)
+
+
 def test_no_two_letters_are_alike_nor_is_a_removed_one_still_there():
     """Drawn neatly and blurred, no letter's nearest neighbour is as near as what was removed."""
     letters, _ = hw.stored()

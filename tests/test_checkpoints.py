@@ -62,6 +62,60 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
         checkpoints.load("one", tmp_path)
 
 
+def cut(weights, card):
+    weights.write_bytes(weights.read_bytes()[:200])
+
+
+def lost(weights, card):
+    weights.unlink()
+
+
+def broken(weights, card):
+    card.write_text('{"what": ')
+
+
+def unbuilt(weights, card):
+    card.write_text('{"what": "a test"}')
+
+
+def unknown(weights, card):
+    card.write_text(card.read_text().replace('"MLP"', '"Perceptron"'))
+
+
+def larger(weights, card):
+    card.write_text(card.read_text().replace("8", "9"))
+
+
+@pytest.mark.parametrize(
+    "harm, why",
+    [
+        (cut, "SafetensorError"),
+        (lost, "FileNotFoundError"),
+        (broken, "JSONDecodeError"),
+        (unbuilt, "KeyError: 'built'"),
+        (unknown, "there is no class Perceptron in course_utils"),
+        (larger, "size mismatch"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told(harm, why, tmp_path):
+    checkpoints.save(MAML(MLP(1, 8, 1)), "m", {}, tmp_path)
+    harm(tmp_path / "m.safetensors", tmp_path / "m.json")
+    with pytest.raises(ValueError, match=r"(?s)checkpoint 'm' in .* is damaged \(.*") as caught:
+        checkpoints.load("m", tmp_path)
+    assert why in str(caught.value)
+    assert str(caught.value).endswith("): get the course anew, or save it again")
+    assert caught.value.__cause__ is not None
+
+
+def test_weights_in_another_order_of_memory_are_saved_too(tmp_path):
+    learner = MAML(Conv4(5, filters=8)).to(memory_format=torch.channels_last)
+    checkpoints.save(learner, "one", {}, tmp_path)
+    for a, b in zip(
+        learner.parameters(), checkpoints.load("one", tmp_path).parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 def test_what_could_not_be_built_again_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Sequential is no class of course_utils"):
         checkpoints.save(MAML(nn.Sequential(nn.Linear(1, 1))), "one", {}, tmp_path)

@@ -144,6 +144,30 @@ def test_the_report_says_what_to_do(monkeypatch, tmp_path):
         environment.data_path()
 
 
+FINE = hashlib.sha256(b"fine").hexdigest() + "  fine"
+
+
+@pytest.mark.parametrize(("sums", "said"), [
+    ("", "DO  data/SHA256SUMS is damaged: get the course anew"),
+    (f"{FINE}\n0123\n", "DO  data/SHA256SUMS is damaged: get the course anew"),
+    (f"{FINE}\n\n", "DO  data/SHA256SUMS is damaged: get the course anew"),
+    (f"{'0' * 64}  folder\n", "DO  data/folder can't be read ("),
+    (f"{'0' * 64}  fine/inside\n", "DO  data/fine/inside can't be read ("),
+    (b"\xff", "DO  data/SHA256SUMS is damaged: get the course anew"),
+    (None, "DO  data/SHA256SUMS can't be read ("),
+])  # fmt: skip
+def test_damaged_data_is_told(sums, said, monkeypatch, tmp_path):
+    data = tmp_path / "data"
+    (data / "folder").mkdir(parents=True)
+    (data / "fine").write_text("fine")
+    if sums is None:
+        (data / "SHA256SUMS").mkdir()
+    else:
+        (data / "SHA256SUMS").write_bytes(sums if isinstance(sums, bytes) else sums.encode())
+    monkeypatch.setattr(environment, "HERE", tmp_path / "course_utils")
+    assert said in environment.report()
+
+
 @pytest.mark.parametrize(("name", "line", "status"), [
     ("learn2learn", "--  learn2learn is not installed", 0),
     ("anywidget", "DO  anywidget is not installed", 1),
@@ -169,7 +193,10 @@ def test_the_checksums_cover_every_data_file():
     there = {
         path.relative_to(data).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in data.rglob("*")
-        if path.is_file() and path.name != "SHA256SUMS" and not path.name.startswith(".")
+        if path.is_file()
+        and path.name != "SHA256SUMS"
+        and not path.name.startswith(".")
+        and "__pycache__" not in path.parts
     }
     assert listed == there
 

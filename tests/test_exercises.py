@@ -355,7 +355,28 @@ def test_hints_come_one_by_one_and_end_with_the_solution(capsys):
         exercises.hint("3a.3", 9)
     with pytest.raises(ValueError, match="has hints 1 to 3, got 0"):
         exercises.hint("3a.3", 0)
+    with pytest.raises(ValueError, match="has hints 1 to 3, got '2'"):
+        exercises.hint("3a.3", "2")
     with pytest.raises(ValueError, match=r"there is no exercise '3z\.1'"):
         exercises.hint("3z.1")
     with pytest.raises(ValueError, match=r"there are 3a\.1, 3a\.2, 3a\.3"):
         exercises.hint("3a.9")
+
+
+def test_a_name_is_known_however_it_is_written(monkeypatch, capsys):
+    noted = []
+    monkeypatch.setattr(exercises, "note", lambda name, passed: noted.append(name))
+    exercises._hints_given.clear()
+    for name in ("03a.3", "3A.3", " 3a.3 "):
+        exercises.check(name, CASES["3a.3"]["right"][0])
+        exercises.hint(name)
+    assert noted == ["3a.3"] * 3
+    assert "The solution" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("call", [
+    lambda: exercises.check(stub, "3a.1"), lambda: exercises.hint(stub), lambda: find(3.1),
+])  # fmt: skip
+def test_the_name_comes_first(call):
+    with pytest.raises(ValueError, match=r'the name comes first: check\("3a\.1", my_function\)'):
+        call()

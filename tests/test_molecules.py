@@ -171,7 +171,7 @@ def test_auroc_needs_both_labels():
 
 
 def test_stored_features_are_those_of_the_smiles():
-    pytest.importorskip("rdkit")
+    pytest.importorskip("rdkit", reason="rdkit is not installed: run `uv sync`")
     lib = library()
     with np.load(data_path("molecules", "molecules.npz")) as stored:
         numbers = stored["descriptors"]
@@ -182,7 +182,7 @@ def test_stored_features_are_those_of_the_smiles():
 
 
 def test_two_spellings_are_one_molecule():
-    pytest.importorskip("rdkit")
+    pytest.importorskip("rdkit", reason="rdkit is not installed: run `uv sync`")
     assert chemistry.canonical("OCC") == chemistry.canonical("C(O)C")
     assert (chemistry.fingerprint("OCC") == chemistry.fingerprint("CCO")).all()
 
@@ -190,13 +190,13 @@ def test_two_spellings_are_one_molecule():
 @pytest.mark.parametrize("what", ["canonical", "fingerprint", "descriptors", "draw"])
 @pytest.mark.parametrize("smiles", ["C1CC", "not a molecule", "", "C(C)(C)(C)(C)C"])
 def test_an_unparsable_smiles_is_named(what, smiles):
-    pytest.importorskip("rdkit")
+    pytest.importorskip("rdkit", reason="rdkit is not installed: run `uv sync`")
     with pytest.raises(ValueError, match="no SMILES string"):
         getattr(chemistry, what)(smiles)
 
 
 def test_a_drawing_is_svg_and_without_rdkit_the_string(monkeypatch):
-    pytest.importorskip("rdkit")
+    pytest.importorskip("rdkit", reason="rdkit is not installed: run `uv sync`")
     drawn = chemistry.draw("c1ccccc1O")
     assert drawn.startswith("<svg") and drawn.count("<path") > 6
     real = builtins.__import__

@@ -1,14 +1,27 @@
 """Our meta-gradients against learn2learn's, against finite differences, and path against path."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.learners import ANIL, FOMAML, MAML, FineTune, MetaSGD, Reptile, per_task
-from course_utils.networks import MLP
+from course_utils.learners import (
+    ANIL,
+    FOMAML,
+    MAML,
+    FineTune,
+    FromScratch,
+    FromScratchAdam,
+    LearnedOptimizer,
+    MetaSGD,
+    Reptile,
+    per_task,
+)
+from course_utils.networks import MLP, GRULanguageModel
 from course_utils.tasks import Sinusoids, Tasks
 
 TASKS = 3
@@ -305,14 +318,50 @@ def test_an_outer_step_follows_the_gradient_of_the_mean(kind, number, threads):
     torch.testing.assert_close(taken, losses.detach())
     got = [None if e is None else p.grad for p, e in zip(parameters, expected, strict=True)]
     assert_close([g for g in got if g is not None], [e for e in expected if e is not None])
-    assert torch.get_num_threads() == number
+    assert threads_of_a_new_thread() == number
 
 
-def test_dropout_among_convolutions_repeats_on_two_threads(threads):
+def threads_of_a_new_thread():
+    """What torch gives a thread that begins now: the main thread keeps its own number anyway."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_each_core_takes_tasks_of_its_own_on_one_thread(threads):
+    threads(3)
+    network, tasks = images()
+    seen = set()
+    network[0].register_forward_hook(
+        lambda *_: seen.add((threading.get_ident(), torch.get_num_threads()))
+    )
+    learner = MAML(network, RATE, 1)
+    learner.outer_step(tasks, torch.optim.SGD(learner.parameters(), lr=0.0))
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert {number for _, number in seen} == {1}
+
+
+class Forgetful(nn.Module):
+    """Drops half of what it is given, without a Dropout layer that could be seen from outside."""
+
+    def forward(self, x):
+        return F.dropout(x, 0.5)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda first, *rest: MAML(nn.Sequential(first, nn.Dropout(0.5), *rest), RATE, 1),
+        lambda first, *rest: MAML(nn.Sequential(first, Forgetful(), *rest), RATE, 1),
+        lambda *network: LearnedOptimizer(nn.Sequential(*network), inner_steps=2),
+    ],
+    ids=["Dropout", "own layer", "LearnedOptimizer"],
+)
+def test_what_draws_at_random_among_convolutions_repeats_on_two_threads(build, threads):
     threads(2)
     network, tasks = images()
-    learner = MAML(nn.Sequential(network[0], nn.Dropout(0.5), *network[1:]), RATE, 1)
-    optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+    learner = build(*network)
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=0.0)
 
     def losses():
         torch.manual_seed(5)
@@ -322,16 +371,17 @@ def test_dropout_among_convolutions_repeats_on_two_threads(threads):
     assert all(torch.equal(first, losses()) for _ in range(5))
 
 
-def test_convolutions_on_two_threads_take_the_precision_asked_for(threads):
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_convolutions_on_two_threads_take_the_precision_asked_for(precision, threads):
     threads(2)
     torch.set_default_dtype(torch.float32)
     network, tasks = images()
     seen = []
     network[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     learner = MAML(network, RATE, 1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", precision):
         learner.outer_step(tasks, torch.optim.SGD(learner.parameters(), lr=0.0))
-    assert set(seen) == {torch.bfloat16}
+    assert set(seen) == {precision}
 
 
 def test_what_goes_wrong_on_a_thread_is_raised_and_leaves_the_threads_as_they_were(threads):
@@ -341,7 +391,7 @@ def test_what_goes_wrong_on_a_thread_is_raised_and_leaves_the_threads_as_they_we
     learner = MAML(network, RATE, 1)
     with pytest.raises(ValueError, match="remap the labels"):
         learner.outer_step(tasks, torch.optim.SGD(learner.parameters(), lr=0.0))
-    assert torch.get_num_threads() == 2
+    assert threads_of_a_new_thread() == 2
 
 
 def test_images_in_any_memory_order():
@@ -382,3 +432,72 @@ def test_no_support_means_no_adaptation():
     tasks = Sinusoids(shots=0, queries=6).sample(TASKS)
     prediction = MAML(network, RATE, 3).adapt(tasks.support_x, tasks.support_y)(tasks.query_x)
     torch.testing.assert_close(prediction, network(tasks.query_x))
+
+
+# --- what does not fit gets a sentence -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MAML, FromScratch, FromScratchAdam, LearnedOptimizer])
+@pytest.mark.parametrize("shapes", [((10, 1), (10, 1)), ((3, 10), (3, 10)), ((10,), (10,)),
+                                    ((2, 5, 1), (2, 4, 1)), ((2, 5, 1), (5,))])  # fmt: skip
+def test_support_sets_must_fit(kind, shapes):
+    x, y = map(torch.zeros, shapes)
+    said = r"\(T, S, \*x\) and support_y \(T, S, \*y\), got .*; for one task use x.unsqueeze\(0\)"
+    with pytest.raises(ValueError, match=said):
+        kind(MLP(1, 4, 1)).adapt(x, y)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 1), (1, 5, 1), (2, 5), (5,)])
+def test_queries_must_be_of_the_tasks_adapted_to(shape):
+    x = torch.zeros(2, 5, 1)
+    for predict in MAML(MLP(1, 4, 1)).trajectory(x, x, 1):
+        with pytest.raises(ValueError, match="T = 2 tasks were adapted to, got queries of shape"):
+            predict(torch.zeros(shape))
+
+
+def test_sequences_fit():
+    x = torch.randint(5, (2, 3, 6))
+    predict = MAML(GRULanguageModel(5, 4, 4)).adapt(x, x)
+    assert predict(x[:, :2]).shape == (2, 2, 6, 5)
+
+
+@pytest.mark.parametrize("steps", [-1, 1.5])
+def test_steps_are_counts(steps):
+    x = torch.zeros(2, 5, 1)
+    with pytest.raises(ValueError, match="inner_steps must be a whole number, 0 or more"):
+        MAML(MLP(1, 4, 1), inner_steps=steps)
+    for verb in (MAML(MLP(1, 4, 1)).adapt, MAML(MLP(1, 4, 1)).trajectory):
+        with pytest.raises(ValueError, match=r"^steps must be a whole number, 0 or more"):
+            verb(x, x, steps=steps)
+
+
+class Shift(nn.Module):
+    """Adds a weight of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(()))
+
+    def forward(self, x):
+        return x + self.w
+
+
+class DrawnShift(Shift):
+    def reset_parameters(self):
+        nn.init.normal_(self.w)
+
+
+@pytest.mark.parametrize("kind", [FromScratch, FromScratchAdam, LearnedOptimizer])
+def test_weights_that_cannot_be_drawn_anew_are_refused(kind):
+    x = torch.zeros(2, 1, 1)
+    said = rf"{kind.__name__} can't draw '1\.w' anew: give its module a method reset_parameters"
+    with pytest.raises(ValueError, match=said):
+        kind(nn.Sequential(nn.Linear(1, 1), Shift())).adapt(x, x)
+    first, second = kind(nn.Sequential(DrawnShift())).adapt(x, x, steps=0).parameters["0.w"]
+    assert first != second
+
+
+def test_from_scratch_is_refused_when_built_and_frozen_weights_may_stay():
+    with pytest.raises(ValueError, match="FromScratch can't draw 'w' anew"):
+        FromScratch(Shift())
+    FromScratch(Shift().requires_grad_(False))

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-pytest.importorskip("mujoco")
-pytest.importorskip("gymnasium")
+pytest.importorskip("mujoco", reason="gymnasium[mujoco] is not installed: run `uv sync`")
+pytest.importorskip("gymnasium", reason="gymnasium[mujoco] is not installed: run `uv sync`")
 
 from course_utils.learners import MAML, FineTune, Recurrent
 from course_utils.learners.control import ModelPredictiveControl

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -84,12 +85,20 @@ def test_the_same_seed_deals_the_same_tasks():
         ({"shots": -1}, "shots must be a whole number, 0 or more, got -1"),
         ({"queries": 2.5}, "queries must be a whole number, 0 or more, got 2.5"),
         ({"noise": -0.1}, "noise must be 0 or more, got -0.1"),
+        ({"queries": "5"}, "queries must be a whole number, 0 or more, got 5"),
         ({"amplitude": (2, 1)}, "amplitude must be a pair"),
+        ({"amplitude": 2.0}, r"amplitude must be a pair \(low, high\) with low <= high, got 2.0"),
+        ({"phase": (1, 2, 3)}, "phase must be a pair"),
+        ({"phase": ("a", 2)}, "phase must be a pair"),
     ],
 )
 def test_bad_arguments_get_a_sentence(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         Sinusoids(**arguments)
+
+
+def test_whole_numbers_of_numpy_are_counts():
+    assert Sinusoids(shots=np.int64(5)).sample(np.int32(2)).support_x.shape == (2, 5, 1)
 
 
 def test_a_negative_number_of_tasks_is_refused():

@@ -17,6 +17,7 @@ from course_utils.learners import (
     ANIL,
     FOMAML,
     MAML,
+    RL2,
     FineTune,
     FromScratch,
     MetaLearner,
@@ -25,7 +26,8 @@ from course_utils.learners import (
 )
 from course_utils.losses import accuracy, cross_entropy, mean_squared_error
 from course_utils.networks import MLP, Conv4
-from course_utils.tasks import Sinusoids, Tasks, TaskSet
+from course_utils.run import Run
+from course_utils.tasks import Bandits, Sinusoids, Tasks, TaskSet
 from course_utils.training import Result, bootstrap_interval, compiled_step, select, test, train
 
 SMALL = Sinusoids(shots=4, queries=4)
@@ -51,6 +53,18 @@ class Classes(TaskSet):
             num_tasks, 10, 2, generator=generator
         )
         return Tasks(x[:, :4], y[:, :4], x[:, 4:], y[:, 4:], torch.arange(num_tasks) % 3)
+
+
+class Impatient(Sinusoids):
+    """Deals tasks `patience` times; then comes Ctrl-C. The first batch is for the check of fit."""
+
+    drawn, patience = 0, 7
+
+    def sample(self, *arguments):
+        self.drawn += 1
+        if self.drawn > self.patience:
+            raise KeyboardInterrupt
+        return super().sample(*arguments)
 
 
 class TestTrain:
@@ -124,6 +138,37 @@ class TestTrain:
         with pytest.raises(ValueError, match="can't be read as a training checkpoint"):
             train(learner(), SMALL, updates=4, checkpoint=path, progress=False)
 
+    @pytest.mark.parametrize(
+        "difference, named",
+        [
+            ({"inner_lr": 0.5}, "learner inner_lr: 0.01 there, 0.5 here"),
+            ({"hidden": 9}, r"learner network sizes: \[1, 8, 1\] there, \[1, 9, 1\] here"),
+            ({"tasks": Sinusoids(2, 4)}, "task set shots: 4 there, 2 here"),
+            ({"tasks": Sinusoids(4, 4, noise=1.0)}, "task set noise: 0.0 there, 1.0 here"),
+            ({"tasks": Sinusoids(4, 4, (1.0, 2.0))}, r"amplitude: \[0.1, 5.0\] there, \[1.0, 2"),
+            ({"validation": Sinusoids(4, 5)}, "validation queries: 4 there, 5 here"),
+            ({"validation": None}, "validation: .* there, None here"),
+            ({"kind": torch.optim.SGD}, "optimizer class: Adam there, SGD here"),
+            ({"lr": 0.002}, "optimizer group 0 lr: 0.001 there, 0.002 here"),
+            ({"precision": torch.bfloat16}, "precision: None there, torch.bfloat16 here"),
+            ({"metric": accuracy}, "metric: default_metric there, accuracy here"),
+            ({"tasks_per_update": 5}, "tasks_per_update: 25 there, 5 here"),
+        ],
+    )
+    def test_a_run_that_differs_in_anything_is_another(self, difference, named, tmp_path):
+        def start(
+            updates, inner_lr=0.01, hidden=8, tasks=SMALL, kind=torch.optim.Adam, lr=0.001, **more
+        ):
+            torch.manual_seed(0)
+            maml = MAML(MLP(1, hidden, 1), inner_lr)
+            more = {"validation": SMALL, "checkpoint": tmp_path / "c", "progress": False} | more
+            train(maml, tasks, updates=updates, optimizer=kind(maml.parameters(), lr), **more)
+
+        start(1)
+        with pytest.raises(ValueError, match=f"belongs to another run .*{named}"):
+            start(2, **difference)
+        start(2)
+
     def test_a_loss_that_is_no_number_names_the_update(self):
         maml = learner()
         absurd = torch.optim.SGD(maml.parameters(), lr=1e30)
@@ -133,16 +178,19 @@ class TestTrain:
             train(maml, SMALL, updates=9, optimizer=absurd, validation=SMALL, progress=False)
         assert all(p.isfinite().all() for p in maml.parameters())
 
+    def test_without_validation_a_broken_run_says_that_the_weights_are_spoilt(self):
+        maml = learner()
+        absurd = torch.optim.SGD(maml.parameters(), lr=1e30)
+        with pytest.raises(FloatingPointError, match=r"The weights are spoilt: build the learner"):
+            train(maml, SMALL, updates=9, optimizer=absurd, progress=False)
+
+    def test_a_first_validation_that_is_no_number_is_the_worst(self, monkeypatch):
+        scores = iter([math.nan, 3.0, 2.0, -math.inf, math.nan])
+        monkeypatch.setattr("course_utils.run.scores_of", lambda *_: torch.tensor([next(scores)]))
+        history = train(learner(), SMALL, updates=4, validation=SMALL, progress=False)
+        assert history.best_update == 2 and math.isnan(history.validation[0][1])
+
     def test_ctrl_c_keeps_the_best_so_far(self, capsys):
-        class Impatient(Sinusoids):
-            drawn = 0
-
-            def sample(self, *arguments):
-                self.drawn += 1
-                if self.drawn == 8:
-                    raise KeyboardInterrupt
-                return super().sample(*arguments)
-
         maml = learner()
         history = train(maml, Impatient(4, 4), updates=50, validation=SMALL, progress=False)
         assert history.interrupted and len(history.losses) == 6
@@ -150,10 +198,75 @@ class TestTrain:
         kept = test(maml, SMALL, num_tasks=200, seed=2**31).mean
         assert kept == pytest.approx(min(score for _, score in history.validation), rel=1e-5)
 
+    def test_ctrl_c_long_before_the_next_validation_keeps_what_was_learned(self, capsys):
+        maml, tasks = MAML(MLP(1, 40, 40, 1)), Impatient(4, 4)
+        tasks.patience = 61
+        history = train(maml, tasks, updates=5000, validation=SMALL, progress=False)
+        assert history.best_update == 60 and [u for u, _ in history.validation] == [0, 60]
+        assert "the best so far is kept" in capsys.readouterr().out
+        kept = test(maml, SMALL, num_tasks=200, seed=2**31).mean
+        assert kept == pytest.approx(history.validation[-1][1], rel=1e-5)
+        assert kept < history.validation[0][1]
+
+    def test_ctrl_c_within_an_update_or_without_validation(self, capsys, monkeypatch):
+        record, calls = Run.record, []
+
+        def impatient(self, recent):
+            calls.append(len(recent))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            record(self, recent)
+
+        monkeypatch.setattr(Run, "record", impatient)
+        history = train(learner(), SMALL, updates=5, validation=SMALL, progress=False)
+        assert len(history.losses) == 3 and [u for u, _ in history.validation] == [0, 1, 2, 3]
+        history = train(learner(), Impatient(4, 4), updates=50, progress=False)
+        assert history.best_update == len(history.losses) == 6
+        assert "after 6 of 50 updates; the last weights are kept" in capsys.readouterr().out
+
+    def test_after_ctrl_c_a_checkpoint_goes_on_bit_for_bit(self, tmp_path):
+        whole, part, rest = learner(), learner(), learner(seed=9)
+        full = train(whole, SMALL, updates=100, validation=SMALL, progress=False)
+        tasks, path = Impatient(4, 4), tmp_path / "c"
+        tasks.patience = 8  # seven updates, with a checkpoint after the sixth
+        stopped = train(part, tasks, updates=100, validation=SMALL, checkpoint=path, progress=False)
+        assert stopped.interrupted
+        tasks.patience = 1000
+        history = train(rest, tasks, updates=100, validation=SMALL, checkpoint=path, progress=False)
+        assert same(whole, rest)
+        assert history.losses == full.losses and history.validation == full.validation
+
     @pytest.mark.parametrize("network", [MLP(3, 8, 1), MLP(1, 8, 2)])
     def test_learner_and_task_set_that_do_not_fit(self, network):
         with pytest.raises(ValueError, match="MAML and Sinusoids do not fit: an example has x"):
             train(MAML(network), SMALL, updates=1, progress=False)
+
+    @pytest.mark.parametrize(
+        "kind, tasks, said",
+        [
+            (lambda: MAML(MLP(1, 4, 1)), Bandits(2, 3), "deals environments to act in.*support_x"),
+            (lambda: RL2(2), SMALL, r"example has x \(1,\) and y \(1,\) .* deals examples.*reset"),
+            (lambda: MLP(1, 4, 1), SMALL, "deals examples"),
+        ],
+        ids=["MAML on bandits", "RL2 on curves", "a bare network"],
+    )
+    def test_examples_and_environments_are_told_apart(self, kind, tasks, said):
+        with pytest.raises(ValueError, match=f"do not fit: .*{said}") as caught:
+            train(kind(), tasks, updates=1, progress=False)
+        assert isinstance(caught.value.__cause__, (AttributeError, TypeError))
+
+    def test_the_validation_set_has_to_fit_too(self):
+        with pytest.raises(ValueError, match="MAML and the validation set Bandits do not fit"):
+            train(learner(), SMALL, updates=1, validation=Bandits(2, 3), progress=False)
+        with pytest.raises(ValueError, match="queries must be 1 or more to validate"):
+            train(learner(), SMALL, updates=1, validation=Sinusoids(4, 0), progress=False)
+
+    def test_an_empty_query_set_is_told_where_it_is_needed(self):
+        with pytest.raises(ValueError, match="queries must be 1 or more to train"):
+            train(learner(), Sinusoids(4, 0), updates=1, progress=False)
+        for kind in (FineTune, Reptile):  # they learn from the support set as well
+            train(learner(kind), Sinusoids(4, 0), updates=1, progress=False)
+        train(learner(), Sinusoids(0, 4), updates=1, validation=Sinusoids(0, 4), progress=False)
 
     def test_a_network_without_weights_has_nothing_to_train(self):
         with pytest.raises(ValueError, match="MAML has no parameters to train"):
@@ -262,6 +375,27 @@ class TestTest:
         np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
         assert result.mean == pytest.approx(expected.mean(), rel=1e-5)
 
+    def test_nothing_to_score_is_told(self):
+        with pytest.raises(ValueError, match="num_tasks must be 1 or more, got 0"):
+            test(learner(), SMALL, num_tasks=0)
+        with pytest.raises(ValueError, match="queries must be 1 or more to test"):
+            test(learner(), Sinusoids(4, 0), num_tasks=2)
+        assert test(learner(), Sinusoids(0, 4), num_tasks=2).mean > 0
+
+    @pytest.mark.parametrize(
+        "kind, tasks",
+        [
+            (lambda: MAML(MLP(1, 4, 1)), Bandits(2, 3)),
+            (lambda: RL2(2), SMALL),
+            (lambda: MAML(MLP(3, 8, 1)), SMALL),
+        ],
+        ids=["MAML on bandits", "RL2 on curves", "other inputs"],
+    )
+    def test_learner_and_task_set_that_do_not_fit(self, kind, tasks):
+        with pytest.raises(ValueError, match=f"and {type(tasks).__name__} do not fit: ") as caught:
+            test(kind(), tasks, num_tasks=2)
+        assert caught.value.__cause__ is not None
+
     def test_leaves_the_learner_as_it_was(self):
         maml = learner().train()
         before = [p.clone() for p in maml.parameters()]
@@ -285,6 +419,14 @@ class TestTest:
         values = np.random.default_rng(0).normal(size=400)
         expected = stats.norm.interval(0.95, values.mean(), stats.sem(values))
         np.testing.assert_allclose(bootstrap_interval(values), expected, atol=0.01)
+
+    @pytest.mark.parametrize("n", [2, 30, 600])
+    def test_interval_is_scipys(self, n):
+        values = np.random.default_rng(n).exponential(size=n)
+        theirs = stats.bootstrap(
+            (values,), np.mean, n_resamples=2000, method="percentile", batch=100, random_state=0
+        ).confidence_interval
+        np.testing.assert_allclose(bootstrap_interval(values), theirs)
 
     def test_interval_of_few_or_broken_scores(self):
         assert all(math.isnan(v) for v in bootstrap_interval(np.array([1.0])))

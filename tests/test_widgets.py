@@ -56,7 +56,7 @@ def test_points_of_ones_own_are_kept_and_judged_on_themselves(explorer):
     assert explorer.board.points == [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
     assert float(shown(explorer)["MAML"]) < float(before["MAML"])
     explorer.amplitude.value = 1.0  # back to a sine
-    assert "to the true curve" in explorer.errors.value and len(explorer.board.points) == 5
+    assert "to the true curve" in explorer.errors.value and len(explorer.board.points) == 3
 
 
 def test_points_can_be_typed(explorer):
@@ -85,10 +85,42 @@ def test_extreme_values_never_break_it(explorer, setting):
     for name, value in setting.items():
         getattr(explorer, name).value = value
     for explorer.step.value in (0, 10):
-        assert len(shown(explorer)) == 4
+        assert len(shown(explorer)) == 4 and not explorer.view.trouble
         assert explorer.board.image.startswith(b"\x89PNG")
     if setting.get("rate") == 10.0:
         assert shown(explorer)["MAML"] == "diverged"
+
+
+def test_noise_and_the_number_of_shots_leave_the_readers_points_alone(explorer):
+    explorer.typed.value = "-2 1; 0 0; 2 -1"
+    assert explorer.shots.value == 3
+    before = shown(explorer)["Bayes optimum"]
+    explorer.noise.value = 1.0  # the optimum now knows that points may lie beside the curve
+    assert explorer.board.points == [[-2.0, 1.0], [0.0, 0.0], [2.0, -1.0]]
+    assert shown(explorer)["Bayes optimum"] != before
+    explorer.shots.value = 7
+    assert len(explorer.board.points) == 7 and explorer.on_sine
+
+
+def test_beyond_what_was_trained_on_it_says_so(explorer):
+    assert adaptation.BEYOND not in explorer.errors.value
+    for name, beyond, within in (("amplitude", 8.0, 5.0), ("phase", 4.0, 3.1), ("amplitude", 0, 1)):
+        getattr(explorer, name).value = beyond
+        assert adaptation.BEYOND in explorer.errors.value
+        getattr(explorer, name).value = within
+        assert adaptation.BEYOND not in explorer.errors.value
+
+
+@pytest.mark.parametrize("setting", [{"shots": -1}, {"step": 11}, {"rate": 0}, {"noise": -0.1}])
+def test_what_no_slider_can_be_set_to_is_refused(learners, setting):
+    (name,) = setting
+    for show in (adaptation.picture, adaptation.explorer):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            show(learners, **setting)
+
+
+def test_a_single_learner_gets_its_usual_name(learners):
+    assert list(adaptation.explorer(learners["MAML"]).view.learners) == ["MAML"]
 
 
 def test_beyond_all_bounds(explorer):

@@ -4,7 +4,7 @@ import os
 
 from IPython.display import display
 
-from course_utils.exercises.exercise import Verdict, find, judge
+from course_utils.exercises.exercise import Verdict, find, judge, tidied
 from course_utils.exercises.quizzes import quiz
 from course_utils.exercises.record import note, progress
 
@@ -29,7 +29,7 @@ def check(name: str, answer: object) -> None:
     """
     found = verdict(name, answer)
     display(found)
-    if not found.unsolved and (said := note(name, found.passed)) and said not in _told:
+    if not found.unsolved and (said := note(tidied(name), found.passed)) and said not in _told:
         _told.add(said)
         print(said)
 
@@ -39,14 +39,15 @@ def hint(name: str, number: int | None = None) -> None:
 
     Where the environment variable COURSE_SOLUTIONS is 0, as in a class, the solution is left out.
     """
+    name = tidied(name)
     hints = find(name).hints
     clues = len(hints) - 1
     if os.environ.get("COURSE_SOLUTIONS") == "0":
         hints = hints[:-1]
     if number is None:
         number = min(_hints_given.get(name, 0) + 1, len(hints))
-    if not 1 <= number <= len(hints):
-        raise ValueError(f"exercise {name} has hints 1 to {len(hints)}, got {number}")
+    if not isinstance(number, int) or not 1 <= number <= len(hints):
+        raise ValueError(f"exercise {name} has hints 1 to {len(hints)}, got {number!r}")
     _hints_given[name] = number
     kind = f"Hint {number} of {clues}" if number <= clues else "The solution"
     print(f"{kind}: {hints[number - 1]}")

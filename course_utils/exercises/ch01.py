@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,11 @@ def judge_nearest(answer) -> None:
 def judge_one_nearest(answer, x: Tensor, y: Tensor, query: Tensor) -> None:
     got = answer(x.clone(), y.clone(), query.clone())
     got = numbers(got, "The predictions", f"a tensor of shape {tuple(query.shape)}")
+    if not got.ndim:
+        raise Mistake(
+            f"One prediction came back for {len(query)} query points: does `return` stand inside"
+            " the loop?"
+        )
     if got.shape == x.shape:
         raise Mistake(
             f"There are {len(x)} predictions, one for each support point: there should be one for"
@@ -35,6 +41,8 @@ def judge_one_nearest(answer, x: Tensor, y: Tensor, query: Tensor) -> None:
         "This is the number of the nearest point: use it to look up y.": nearest.float(),
         "This is the distance to the nearest point: find its number by argmin, and look up y.":
             distance.min(1).values,
+        "You joined the points by lines: the height of the nearest point itself is wanted.":
+            torch.from_numpy(np.interp(query, x[x.argsort()], y[x.argsort()])).float(),
         "This is the height of the farthest point.": y[distance.argmax(1)],
         "You compared differences with their sign, so that far to one side counts as near: take"
         " their absolute value.": y[signed[0]],
@@ -58,6 +66,9 @@ def judge_deal(answer) -> None:
         if not isinstance(got, (tuple, list)) or len(got) != 4:
             raise Mistake("Return four tensors: support_x, support_y, query_x, query_y.")
         parts = [numbers(part, "Each of the four parts", "a tensor") for part in got]
+        x_all, y_all = parts[0], parts[2]
+        if x_all.shape == y_all.shape and torch.allclose(10 * x_all + 1, y_all, atol=1e-3):
+            raise Mistake("The order is support x, support y, query x, query y.")
         dealt.append(check_one_deal(x, y, 6, *parts))
     draw = "draw them at random, by torch.randperm, and leave the seed alone."
     if all(torch.equal(d, x[:6]) for d in dealt):
@@ -112,6 +123,8 @@ def judge_break_even(answer) -> None:
                 spent / scratch,
             "Costs of both were added: what is saved on a task is their difference.":
                 math.ceil(spent / (scratch + ready)),
+            "From scratch costs more: what is saved on a task is from_scratch − prepared.":
+                math.ceil(spent / (ready - scratch)),
             "You rounded down: at that number it is not yet paid back.": math.floor(exact),
             "There is no part of a task: round up.": exact,
             "One too many: at a whole number it is paid back exactly.": math.floor(exact) + 1,

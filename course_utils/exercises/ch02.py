@@ -103,13 +103,11 @@ def judge_head(answer) -> None:
         compare(got, right, "The new layer's weights", mistakes, case)
 
 
-def best_return(s: int, f: int, left: int, known: float, look: bool = True, prior: int = 1):
+def best_return(s: int, f: int, left: int, known: float, prior: int = 1) -> float:
     """The optimum with one unknown arm and one that pays with probability `known`."""
     if left == 0:
         return 0.0
     mean = (s + prior) / max(s + f + 2 * prior, 1)
-    if not look:
-        return left * max(mean, known)
 
     def after(s, f):
         return best_return(s, f, left - 1, known, prior=prior)
@@ -131,23 +129,34 @@ def always_unknown(s: int, f: int, left: int, known: float) -> float:
     return left * (s + 1) / (s + f + 2)
 
 
-ONE_ARM = (
-    "You pull one and the same arm to the end: the larger of the two values is to be taken anew at"
-    " every pull, and a pull that pays adds 1."
-)
+def known_once(s: int, f: int, left: int, known: float) -> float:
+    """As `best_return`, but after a pull of the known arm nothing more is earned."""
+    if left == 0:
+        return 0.0
+    mean = (s + 1) / (s + f + 2)
+    paid, unpaid = known_once(s + 1, f, left - 1, known), known_once(s, f + 1, left - 1, known)
+    return max(mean * (1 + paid) + (1 - mean) * unpaid, known)
+
+
+PAYS = "A pull that pays adds 1 to what follows."
 
 
 def judge_value(answer) -> None:
     for s, f, left, known in ((2, 1, 3, 0.55), (0, 0, 2, 0.6), (1, 0, 6, 0.7), (1, 3, 7, 0.45)):
         case = f"s = {s}, f = {f}, left = {left}, known = {known}"
         compare(answer(s, f, left, known), best_return(s, f, left, known), "The value", {
-            ONE_ARM: best_return(s, f, left, known, look=False),
             "The larger of the two must be taken of the expectations: you choose before you know if"
             " the arm pays.": told(s, f, left, known),
             "The prior is missing: the unknown arm pays with probability (s + 1) / (s + f + 2).":
                 best_return(s, f, left, known, prior=0),
-            f"{ONE_ARM} ": always_unknown(s, f, left, known),
-            f"{ONE_ARM}  ": left * known,
+            "You pull one and the same arm to the end: the larger of the two values is to be taken"
+            " anew at every pull. Or does the known arm add nothing? Each of its pulls adds"
+            " `known`.": always_unknown(s, f, left, known),
+            f"{PAYS} If it does with you, the known arm is pulled to the end: the larger of the two"
+            " values is to be taken anew at every pull.": left * known,
+            f"{PAYS} Here no pull adds anything.": 0.0,
+            "The known arm is counted once: its pull adds `known` to what follows, which is the"
+            " value of the same belief with one pull fewer.": known_once(s, f, left, known),
         }, case)  # fmt: skip
 
 
@@ -166,15 +175,23 @@ def judge_index(answer) -> None:
         right = gittins_index(s, f, left)
         case = f"s = {s}, f = {f}, left = {left}"
         fair = torch.as_tensor(got)
-        if fair.numel() == 1 and fair.is_floating_point() and abs(fair.item() - right) < 2e-4:
-            continue
+        fewer, more = gittins_index(s, f, left - 1), gittins_index(s, f, left + 1)
+        if fair.numel() == 1 and fair.is_floating_point():
+            off, *neighbours = (abs(fair.item() - index) for index in (right, fewer, more))
+            if off < 2e-4:
+                continue
+            if off < 0.02 and min(neighbours) > 2e-4:
+                raise Mistake(
+                    f"Close, but 0.0001 is asked for: halve more often. Got {fair.item():.4f} for"
+                    f" {right:.4f}.\nTried with {case}."
+                )
         compare(got, right, "The index", {
             "This is the mean payment (s + 1) / (s + f + 2): it leaves out that a good arm can be"
             " kept and a bad one left.": (s + 1) / (s + f + 2),
             "This is what can be earned in all, not a probability: look for the `known` at which"
             " best_return is just left · known.": best_return(s, f, left, right),
-            "This is the index with one pull fewer.": gittins_index(s, f, left - 1),
-            "This is the index with one pull more.": gittins_index(s, f, left + 1),
+            "This is the index with one pull fewer.": fewer,
+            "This is the index with one pull more.": more,
             "This is one end of the search: halve the interval again and again, and keep the half"
             " in which best_return stops being more than left · known.": 1.0,
         }, case)  # fmt: skip
@@ -194,6 +211,7 @@ EXERCISES = {
             "    theta = theta - lr * gradient\n"
             "return theta",
         ),
+        seconds=60.0,  # torch.optim, if it is used, takes its time to load
     ),
     "2.2": Exercise(
         "a new last layer on frozen features",

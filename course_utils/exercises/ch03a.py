@@ -74,19 +74,25 @@ def judge_one_step(answer, x: Tensor, y: Tensor, start: float, lr: float) -> Non
             start - lr * 2 * float(x.mean() * (start * x - y).mean()),
         "This is half the step: the derivative of (θ x − y)² has a factor of 2.":
             start - lr * g / 2,
+        "The derivative of (θ x − y)² by θ is 2 x (θ x − y): the factor x is missing.":
+            start - lr * 2 * float((start * x - y).mean()),
         "This is θ as it came: the step is missing.": start,
     }, case)  # fmt: skip
     curvature = float(2 * x.pow(2).mean())
     what = "The number is right, but its derivative by θ"
-    compare(derivative(got, theta), 1 - lr * curvature, what, {FIRST_ORDER: 1.0}, case)
+    compare(derivative(got, theta), 1 - lr * curvature, what, {
+        FIRST_ORDER: 1.0,
+        "θ was detached, by .data or .detach(), before the step was subtracted from it.":
+            -lr * curvature,
+    }, case)  # fmt: skip
 
 
 def judge_meta_loss(answer) -> None:
     tasks = Tasks(
         torch.tensor([[[1.0], [2.0]], [[1.0], [3.0]], [[2.0], [0.5]]]),
         torch.tensor([[[2.0], [3.0]], [[-1.0], [-2.0]], [[0.0], [1.0]]]),
-        torch.tensor([[[1.5]], [[2.0]], [[-1.0]]]),
-        torch.tensor([[[3.0]], [[-2.0]], [[1.0]]]),
+        torch.tensor([[[1.5], [-0.5]], [[2.0], [1.0]], [[-1.0], [2.5]]]),
+        torch.tensor([[[3.0], [1.0]], [[-2.0], [0.5]], [[1.0], [-1.0]]]),
     )
     judge_one_batch(answer, tasks, 0.4, 0.1)
     judge_one_batch(answer, Tasks(*(field[:2] for field in tasks[:4])), -0.5, 0.05)
@@ -120,6 +126,10 @@ def judge_one_batch(answer, tasks: Tasks, start: float, lr: float) -> None:
             mean([loss(start, x, y) for _, _, x, y in rows]),
         "You adapted on the query set, on which the task is judged.": mean(peeked),
         "You added the tasks up: take their mean.": sum(after),
+        "You took the sum of the squared errors of a query set where their mean is meant.":
+            mean([len(row[2]) * value for row, value in zip(rows, after, strict=True)]),
+        "A task is support_x, support_y, query_x, query_y, in this order.":
+            mean([loss(start - lr * slope(start, x, qx), y, qy) for x, y, qx, qy in rows]),
         "This is the first task's loss alone: average over all of them.": after[0],
         "This is the last task's loss alone: average over all of them.": after[-1],
         "Each task went on from the θ of the one before: all start at the same θ.": mean(carried),
@@ -155,6 +165,10 @@ def judge_one_move(answer, theta: Tensor, adapted: Tensor, lr: float) -> None:
         "The shares are exchanged: outer_lr is that of the adapted weights.":
             lr * theta + (1 - lr) * mean,
         "You returned the step alone: add it to θ.": step,
+        "The step is outer_lr times the way to the mean, mean − θ, not times the mean itself.":
+            theta + lr * mean,
+        "Each weight has a mean of its own, over tasks: adapted.mean(0).":
+            theta + lr * (adapted.mean() - theta),
         "You used the first task alone.": theta + lr * (adapted[0] - theta),
         "You used the last task alone.": theta + lr * (adapted[-1] - theta),
         "You moved after every task, from where the last one had led: that is Reptile one task at"

@@ -1,9 +1,8 @@
-"""Chapter 04: a meta-gradient by hand, the triangle inequality, prototypes as a layer, weights."""
+"""Chapter 04: a meta-gradient by hand, the triangle inequality, implicit MAML, weights."""
 
 import torch
-from torch import Tensor
 
-from course_utils.exercises.exercise import NO_RETURN, Exercise, Mistake, compare, numbers
+from course_utils.exercises.exercise import Exercise, Mistake, compare
 
 
 def judge_scalar_meta_gradient(answer) -> None:
@@ -34,9 +33,15 @@ def judge_scalar_meta_gradient(answer) -> None:
             "This is half of it: the derivative of a square has a factor of 2.": last * slope / 2,
             "The factor is 1 − lr L″, and L″ is 2, not 1.":
                 (1 - lr) ** steps * slope,
+            "The factor is 1 − 2 lr, not 1 + 2 lr: a step subtracts the gradient.":
+                (1 + 2 * lr) ** steps * slope,
             "The sign is wrong: a gradient points uphill.": -last * slope,
             "The factors add up: they multiply, (1 − 2 lr) to the power of steps.":
                 steps * factor * slope,
+            "All steps make the factor (1 − 2 lr) to the power of steps, not 1 − 2 lr · steps.":
+                (1 - 2 * lr * steps) * slope,
+            "The factors multiply the slope of the query loss, 2 (θ_i − b), not the loss itself.":
+                last * (after(steps) - b) ** 2,
             "This is θ_i itself; its loss's derivative is wanted.": after(steps),
             "This is the query loss at θ_i; its derivative by θ is wanted.":
                 (after(steps) - b) ** 2,
@@ -82,52 +87,33 @@ def judge_counterexample(answer) -> None:
     )
 
 
-def judge_prototype_layer(answer) -> None:
-    z = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [-1.0, 2.0], [2.0, 2.0], [1.0, -1.0]])
-    judge_one_layer(answer, z, torch.tensor([0, 1, 2, 1, 0, 0]), 3)
-    judge_one_layer(answer, z.view(4, 3), torch.tensor([1, 0, 1, 1]), 2)
+def judge_implicit(answer) -> None:
+    for n, strength, seed in ((3, 0.5, 0), (6, 2.0, 1)):
+        generator = torch.Generator().manual_seed(seed)
+        root = torch.randn(n, n, generator=generator).double()
+        h, g = root @ root.T / n, torch.randn(n, generator=generator).double()
+        eye = torch.eye(n).double()
 
+        def product(v, h=h):
+            return h @ torch.as_tensor(v, dtype=h.dtype)
 
-def judge_one_layer(answer, z: Tensor, y: Tensor, ways: int) -> None:
-    got, dims = answer(z.clone(), y.clone(), ways), z.shape[1]
-    if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise Mistake(NO_RETURN if got is None else "Return two tensors: weight, bias.")
-    weight, bias = (numbers(part, "Each of weight and bias", "a tensor").float() for part in got)
-    c = torch.stack([z[y == k].mean(0) for k in range(ways)])  # (ways, D)
-    if weight.shape == (dims, ways):
-        raise Mistake("The weight is transposed: a row for each class, (ways, D).")
-    if weight.shape != (ways, dims) or bias.shape != (ways,):
-        raise Mistake(
-            f"For {ways} classes and {dims} dimensions the weight should have shape"
-            f" ({ways}, {dims}) and the bias ({ways},), got {tuple(weight.shape)} and"
-            f" {tuple(bias.shape)}."
-        )
-    case = f"z = {z.tolist()}, y = {y.tolist()}, ways = {ways}"
-    square, sums = c.pow(2).sum(1), torch.stack([z[y == k].sum(0) for k in range(ways)])
-    if torch.allclose(weight, c, atol=1e-4) and torch.allclose(bias, -square / 2, atol=1e-4):
-        raise Mistake(
-            "This finds the same class, but softmax is less sure: weight and bias are half of what"
-            " they should be, which is a temperature of 2."
-        )
-    compare(weight, 2 * c, "The weight", {
-        "The square has the mixed term 2 c·z: the weight is twice the prototype.": c,
-        "The sign is wrong: logits are minus the distance, so 2 c·z comes with a plus.": -2 * c,
-        "A prototype is the mean of its class, not the sum.": 2 * sums,
-        "This is the mean of all examples: each class has its own.":
-            2 * z.mean(0).expand(ways, dims),
-    }, case)  # fmt: skip
-    compare(bias, -square, "The bias", {
-        "The sign is wrong: the logit is −‖c‖² + 2 c·z.": square,
-        "The norm must be squared.": -c.norm(dim=1),
-        "Take the prototype itself: the bias is −‖c‖², and the weight's factor 2 is not in it.":
-            -4 * square,
-        "The bias is missing: −‖c‖² differs from class to class, so softmax sees it.": 0 * square,
-        "This is half the bias: add the squares up, with no factor ½ and no mean.": -square / 2,
-    }, case)  # fmt: skip
+        got = answer(product, g.clone(), strength)
+        case = f"{n} weights, strength = {strength}"
+        compare(got, torch.linalg.solve(eye + h / strength, g), "The meta-gradient", {
+            "This is the query gradient as it came, which is first order's: H is not used.": g,
+            "λ is upside down: the system is (I + H/λ) v = g.":
+                torch.linalg.solve(eye + strength * h, g),
+            "This solves (H + λI) v = g. I + H/λ is that matrix divided by λ, and its v is λ times"
+            " as long.": torch.linalg.solve(h + strength * eye, g),
+            "This is the start of the inverse's series, g − H g / λ: all of it is wanted.":
+                g - h @ g / strength,
+            "You multiplied by I + H/λ: its inverse is wanted.": g + h @ g / strength,
+            "λ is missing: this solves (I + H) v = g.": torch.linalg.solve(eye + h, g),
+        }, case)  # fmt: skip
 
 
 def judge_maml_optimum(answer) -> None:
-    h, c = torch.tensor([2.0, 0.5, 1.0]), torch.tensor([-1.0, 2.0, 0.7])
+    h, c = torch.tensor([[2.0, 0.5, 1.0], [-1.0, 2.0, 0.7]], dtype=torch.float64)
     for lr, steps in ((0.3, 3), (0.4, 1)):
         got = answer(h.clone(), c.clone(), lr, steps)
         m = (1 - lr * h) ** steps
@@ -144,6 +130,10 @@ def judge_maml_optimum(answer) -> None:
             "This is the plain mean of the optima: weigh them.": float(c.mean()),
             "One step is counted where there are more: the factor has the power 2 · steps.":
                 mean(h * (1 - lr * h) ** 2),
+            "The power is 2 · steps: each step's factor comes twice. Yours is steps + 1.":
+                mean(h * (1 - lr * h) ** (steps + 1)),
+            "The slope of ½ h (θ − c)² is h (θ − c), so a step's factor is 1 − lr h, with no 2.":
+                mean(h * (1 - 2 * lr * h) ** (2 * steps)),
             "Divide by the sum of the weights.": float((h * m**2 * c).sum()),
             "Divide by the sum of the weights, not by the number of tasks.":
                 float((h * m**2 * c).mean()),
@@ -175,14 +165,18 @@ EXERCISES = {
         ),
     ),
     "4.3": Exercise(
-        "a linear layer that the support set wrote down",
-        judge_prototype_layer,
+        "a meta-gradient that never saw the inner loop's path",
+        judge_implicit,
         (
-            "The prototype of class k is z[y == k].mean(0).",
-            "−‖z − c‖² = 2 c·z − ‖c‖² − ‖z‖². The last term is the same for all classes.",
-            "c = torch.stack([z[y == k].mean(0) for k in range(ways)])  # (ways, D)\n"
-            "return 2 * c, -c.pow(2).sum(1)",
+            "There is no matrix, but what it makes of a vector: (I + H/λ) v is v + product(v) / λ.",
+            "formulas.conjugate_gradient(system, g, iterations) solves system(v) = g, and needs at"
+            " most as many iterations as g has numbers. Or the columns of H one by one: product of"
+            " each row of torch.eye(len(g)).",
+            "return formulas.conjugate_gradient(\n"
+            "    lambda v: v + product(v) / strength, g, iterations=len(g)\n"
+            ")",
         ),
+        seconds=60.0,  # formulas loads torch.func, which takes its time
     ),
     "4.4": Exercise(
         "MAML's optimum as a weighted mean",

@@ -23,10 +23,16 @@ def judge_deal(answer) -> None:
     found = [sentence for sentence, has_it in BUGS.items() if any(has_it(*d) for d in dealt)]
     if found:
         raise Mistake("\n".join([f"Still there, bugs: {len(found)}.", *found]))
-    for what, field in (("classes", 0), ("examples", 1)):
-        seen = {tuple((d[0] // 100, d[0] % 100)[field].tolist()) for d in dealt}
+    for what, seen in (
+        ("classes", {frozenset((sx // 100).tolist()) for sx, *_ in dealt}),
+        ("examples", {tuple((sx % 100).tolist()) for sx, *_ in dealt}),
+    ):
         if len(seen) == 1:
             raise Mistake(f"The same {what} are dealt every time: draw them at random.")
+    if all(in_order(sx, sy) for sx, sy, *_ in dealt):  # by chance in (2 / 120) ** 30
+        raise Mistake(
+            "Labels follow the order of the classes in the data set: shuffle the classes."
+        )
 
 
 def checked_form(got) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -77,6 +83,17 @@ def torn(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> bool:
     return not class_twice(sx, sy, qx, qy) and len(pairs) > WAYS
 
 
+def shared_label(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> bool:
+    """Whether several classes go by one label."""
+    return not class_twice(sx, sy, qx, qy) and len(sy.unique()) < WAYS
+
+
+def in_order(sx: Tensor, sy: Tensor) -> bool:
+    """Whether the classes' numbers rise, or fall, with the label, in whatever order rows come."""
+    step = (sx // 100)[sy.argsort()].diff()
+    return bool((step >= 0).all() or (step <= 0).all())
+
+
 BUGS = {
     "· One class comes twice in an episode, under two labels: draw classes without replacement."
     " torch.randperm(n)[:k] does.": class_twice,
@@ -87,6 +104,9 @@ BUGS = {
     "· An image stands twice in one set: draw examples without replacement.": repeats,
     "· Images and labels do not belong together: a class has different labels, within a set or from"
     " support to query.": torn,
+    "· Two classes have the same label: in an episode each class needs one of its own.": (
+        shared_label
+    ),
 }
 
 
@@ -95,9 +115,10 @@ def judge_adapt(answer) -> None:
     shrink = 1 - lr * float(2 * x.pow(2).mean())  # what is left of ∂θ after a step
     for steps in (3, 1, 0):
         case = f"theta = {start}, x = [1, 2, 3], y = [2, 1, 4], lr = {lr}, steps = {steps}"
-        walked = [start]
+        walked, summed = [start], [start]
         for _ in range(4):
             walked.append(walked[-1] - lr * slope(walked[-1], x, y))
+            summed.append(summed[-1] - len(x) * lr * slope(summed[-1], x, y))
         theta = torch.tensor(start, requires_grad=True)
         got = answer(theta, x, y, lr, steps)
         unchanged(theta, start)
@@ -105,6 +126,7 @@ def judge_adapt(answer) -> None:
         compare(got, walked[steps], f"θ_i after {steps} steps", {
             "Still there: the gradient is computed once, before the loop, and followed again and"
             " again. It belongs into the loop, at the θ_i reached so far.": start - steps * lr * g,
+            "You took the sum of the squared errors where their mean is meant.": summed[steps],
             "This is one step, whatever `steps` says.": walked[1],
             "This is one step too many.": walked[steps + 1],
             "This is one step too few.": walked[max(0, steps - 1)],
@@ -134,14 +156,14 @@ def judge_one_pair(answer, a: Tensor, b: Tensor) -> None:
     got = answer(a.clone(), b.clone())
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mistake("Return two numbers: the mean difference and half the interval's width.")
-    difference, root = a - b, len(a) ** 0.5
+    difference, n, root = a - b, len(a), len(a) ** 0.5
     mean, half = difference.mean(), 1.96 * difference.std() / root
     compare(got[0], mean, "The mean difference", {
         "This is b − a: a − b is asked for.": -mean,
         "This is the sum of the differences.": difference.sum(),
         "This is an end of the interval: the mean and half the width are asked for.": mean - half,
     })  # fmt: skip
-    together = (a.var() + b.var()).sqrt()
+    together, summed = (a.var() + b.var()).sqrt(), a.std() + b.std()
     unpaired = (
         "Still there: the tasks are not paired, so that what makes a task hard for both counts as"
         " noise. Take the spread of a − b, task by task."
@@ -150,11 +172,22 @@ def judge_one_pair(answer, a: Tensor, b: Tensor) -> None:
         "Still there: this is how far single tasks scatter. The mean of n tasks scatters √n times"
         " less."
     )
+    two_spreads = "And the spread of a difference is not the sum of the two spreads."
+    squared = "This is with the variance where the spread belongs, its root: take std for var."
     compare(got[1], half, "Half the width", {
         f"{unpaired}\n{rootless}": 1.96 * together,
         unpaired: 1.96 * together / root,
         rootless: 1.96 * difference.std(),
-        "That is divided by n where √n belongs.": 1.96 * difference.std() / len(a),
+        f"{unpaired} {two_spreads}\n{rootless}": 1.96 * summed,
+        f"{unpaired} {two_spreads}": 1.96 * summed / root,
+        f"{squared}\n{rootless}": 1.96 * difference.var(),
+        squared: 1.96 * difference.var() / root,
+        f"{squared} Then divide by √n.": 1.96 * difference.var() / n,
+        "That is divided by n where √n belongs.": 1.96 * difference.std() / n,
+        "That is divided by √(n − 1) where √n belongs: torch.std has counted n − 1 already.":
+            1.96 * difference.std() / (n - 1) ** 0.5,
+        "This is with 1.64 for 1.96, which gives a 90 % interval.": half * 1.64 / 1.96,
+        "This is with 1.645 for 1.96, which gives a 90 % interval.": half * 1.645 / 1.96,
         "The factor 1.96 is missing: this is the standard error.": half / 1.96,
         "This is the whole width: half of it is asked for.": 2 * half,
         "This is with 2 for 1.96, a little too wide.": half / 0.98,
@@ -176,6 +209,7 @@ def judge_classify(answer) -> None:
     scale = torch.tensor([20.0, 0.5])  # unscaled, the first feature drowns the second
     support = centres[labels] + scale * torch.randn(12, 2, generator=generator)
     rows = [[2, 0.2], [5, 2.8], [58, 0.4], [62, 2.6], [-8, 3.1], [2000, 1.5]]
+    rows.append([-35, 1.9])  # nearest to class 2's mean, but to an example of class 0
     query = torch.tensor(rows, dtype=torch.float32)
 
     def scaled(by: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,6 +244,8 @@ def judge_classify(answer) -> None:
         "The support set is scaled and the queries are not: they no longer live in one space. Do"
         " to a query exactly what was done to the support set.":
             by_means(scaled(support)[0], labels, query),
+        "This is the nearest example; the nearest mean is asked for.":
+            labels[torch.cdist(*reversed(scaled(support))).argmin(1)],
     }  # fmt: skip
     if not torch.equal(together, expected):
         said = next((s for s, wrong in mistakes.items() if torch.equal(together, wrong)), "")

@@ -48,8 +48,15 @@ ADVICE = {  # part of an error's text -> what it usually means
         "This takes a single number, as math.log does: for a whole tensor use torch's own,"
         " torch.log."
     ),
+    "tensors used as indices must be": (
+        "An index is a whole number: x.min(1) gives values and indices, x.argmin(1) the indices."
+    ),
     "backward through the graph a second time": (
         "The graph was freed by the first gradient: ask that one for create_graph=True."
+    ),
+    "and 'NoneType'": (
+        "If the None is a .grad: .grad is filled only at the tensor one starts from: use"
+        " torch.autograd.grad(loss, theta)."
     ),
 }
 
@@ -94,8 +101,16 @@ class Verdict:
         )
 
 
+def tidied(name: str) -> str:
+    """An exercise's name as it is noted: "3a.1" for "03A.1 " too."""
+    if not isinstance(name, str):
+        raise ValueError('the name comes first: check("3a.1", my_function)')
+    return name.strip().lower().lstrip("0")
+
+
 def find(name: str) -> Exercise:
     """The exercise called `name`: "3a.1" is the first of chapter 03a."""
+    name = tidied(name)
     chapter, _, _ = name.partition(".")
     module = f"course_utils.exercises.ch{chapter.zfill(len(chapter) + 1)}"
     if importlib.util.find_spec(module) is None:
@@ -207,7 +222,10 @@ def compare(
     expected = torch.as_tensor(expected)
     kind = f"a tensor of shape {tuple(expected.shape)}" if expected.ndim else "a single number"
     if isinstance(got, (list, tuple)):
-        raise Mistake(f"{what} should be {kind}, got a {type(got).__name__} of length {len(got)}.")
+        more = "." if expected.ndim else ": is a mean missing?"
+        raise Mistake(
+            f"{what} should be {kind}, got a {type(got).__name__} of length {len(got)}{more}"
+        )
     value = numbers(got, what, kind)
     if value.numel() == 1 and not expected.ndim:
         value = value.reshape(())
@@ -236,7 +254,9 @@ def compare(
 
 
 def shown(value: Tensor) -> str:
-    """Numbers with four decimals: 0.5000, or [0.5000, 1.0000]."""
+    """Numbers with four decimals, 0.5000, or [0.5000, 1.0000]; whole ones as they are."""
     if value.ndim:
         return f"[{', '.join(map(shown, value))}]"
+    if not value.is_floating_point():
+        return str(value.item())
     return f"{value.item():.4f}"

@@ -29,7 +29,8 @@ class FineTune(GradientBased):
 class FromScratch(GradientBased):
     """A fresh random network for every task, trained on the support set alone.
 
-    Nothing is meta-learned; `seed` fixes the weights that it starts from.
+    Nothing is meta-learned; `seed` fixes the weights that it starts from. Raises ValueError for a
+    parameter whose module has no method `reset_parameters`: it would keep its present value.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class FromScratch(GradientBased):
     ):
         super().__init__(network, inner_lr, inner_steps)
         self.seed = seed
+        refuse_undrawable(self)
 
     def initial(self, num_tasks: int) -> Parameters:
         """Fresh weights for each task: name -> (T, *shape)."""
+        refuse_undrawable(self)  # again, as other learners borrow this method
         network = copy.deepcopy(self.network).cpu()
         draws = []
         with torch.random.fork_rng(devices=[]):
@@ -56,3 +59,15 @@ class FromScratch(GradientBased):
 
     def forward(self, tasks: Tasks) -> Tensor:
         raise TypeError("FromScratch has nothing to meta-learn: test it, don't train it")
+
+
+def refuse_undrawable(learner: GradientBased) -> None:
+    """Raise ValueError if a weight's module has no `reset_parameters` to draw it anew."""
+    drawn = [m for m in learner.network.modules() if hasattr(m, "reset_parameters")]
+    drawable = {id(p) for module in drawn for p in module.parameters(recurse=False)}
+    for name, p in learner.adaptable().items():
+        if id(p) not in drawable:
+            raise ValueError(
+                f"{type(learner).__name__} can't draw {name!r} anew: give its module a method"
+                " reset_parameters"
+            )

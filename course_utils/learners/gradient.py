@@ -9,7 +9,7 @@ from course_utils.learners import per_task
 from course_utils.learners.base import MetaLearner
 from course_utils.learners.per_task import Parameters
 from course_utils.losses import default_loss
-from course_utils.tasks.base import Tasks
+from course_utils.tasks.base import Tasks, check_counts
 
 
 class Adapted:
@@ -19,6 +19,12 @@ class Adapted:
         self.run, self.network, self.parameters = run, network, parameters
 
     def __call__(self, x: Tensor) -> Tensor:  # (T, n, *x) -> (T, n, *y)
+        num_tasks = next((len(p) for p in self.parameters.values()), len(x))
+        if x.ndim < 3 or len(x) != num_tasks:
+            raise ValueError(
+                f"queries must be (T, Q, *x), and T = {num_tasks} tasks were adapted to, got"
+                f" queries of shape {tuple(x.shape)}"
+            )
         return self.run(self.network, self.parameters, x)
 
 
@@ -34,8 +40,7 @@ class GradientBased(MetaLearner):
     def __init__(self, network: nn.Module, inner_lr: float = 0.01, inner_steps: int = 1):
         super().__init__()
         refuse_running_statistics(network)
-        if inner_steps < 0:
-            raise ValueError(f"inner_steps must be 0 or more, got {inner_steps}")
+        check_counts(inner_steps=inner_steps)
         self.network, self.inner_lr, self.inner_steps = network, inner_lr, inner_steps
         self.run = per_task.way(network)
 
@@ -43,7 +48,7 @@ class GradientBased(MetaLearner):
 
     def adapt(self, support_x: Tensor, support_y: Tensor, steps: int | None = None) -> Adapted:
         """The predictor after `steps` (default: inner_steps) gradient steps on each support set."""
-        for predictor in self._inner_loop(support_x, support_y, steps):
+        for predictor in self._checked_loop(support_x, support_y, steps):
             last = predictor  # those before it are let go
         return last
 
@@ -58,12 +63,11 @@ class GradientBased(MetaLearner):
         parameters = [p for p in self.parameters() if p.requires_grad]
 
         def gradients(learner: MetaLearner, tasks: Tasks) -> tuple[Tensor, list[Tensor]]:
-            losses, total = [], [torch.zeros_like(p) for p in parameters]
+            losses, total = [], [0] * len(parameters)
             for t in range(len(tasks)):
                 loss = learner(tasks.part(t, t + 1)).squeeze(0)
-                torch._foreach_add_(
-                    total, torch.autograd.grad(loss, parameters, materialize_grads=True)
-                )
+                own = torch.autograd.grad(loss, parameters, materialize_grads=True)
+                total = [a + b for a, b in zip(total, own, strict=True)]
                 losses.append(loss.detach())
             return torch.stack(losses), total
 
@@ -77,7 +81,7 @@ class GradientBased(MetaLearner):
         self, support_x: Tensor, support_y: Tensor, steps: int | None = None
     ) -> list[Adapted]:
         """The predictors after 0, 1, ..., `steps` gradient steps."""
-        return list(self._inner_loop(support_x, support_y, steps))
+        return list(self._checked_loop(support_x, support_y, steps))
 
     # --- the inner loop --------------------------------------------------------------------------
 
@@ -95,6 +99,16 @@ class GradientBased(MetaLearner):
             name: torch.sub(p, g, alpha=self.inner_lr)
             for (name, p), g in zip(parameters.items(), gradients, strict=True)
         }
+
+    def _checked_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:
+        if steps is not None:
+            check_counts(steps=steps)
+        if x.ndim < 3 or x.shape[:2] != y.shape[:2]:
+            raise ValueError(
+                "support_x must be (T, S, *x) and support_y (T, S, *y), got shapes"
+                f" {tuple(x.shape)} and {tuple(y.shape)}; for one task use x.unsqueeze(0)"
+            )
+        return self._inner_loop(x, y, steps)
 
     def _inner_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:
         parameters = self.initial(len(x))

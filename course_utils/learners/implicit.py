@@ -66,6 +66,7 @@ class ImplicitMAML(GradientBased):
 def conjugate_gradients(product, b: tuple[Tensor, ...], iterations: int) -> tuple[Tensor, ...]:
     """x with A x = b for T positive definite A at once; each tensor of b is (T, *shape).
 
+    `formulas.conjugate_gradient` for many tasks; `product` maps v to A v, both of b's shapes.
     A task whose A turns out not to be positive definite keeps the x found so far (Steihaug 1983).
     """
 

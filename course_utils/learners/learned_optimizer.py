@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from course_utils.learners.base import MetaLearner
 from course_utils.learners.baselines import FromScratch
 from course_utils.learners.gradient import Adapted, GradientBased
 from course_utils.losses import default_loss
@@ -26,6 +27,7 @@ class LearnedOptimizer(GradientBased):
 
     first_order = True
     initial = FromScratch.initial
+    outer_step = MetaLearner.outer_step  # `forward` draws networks: once a batch, on one thread
 
     def __init__(self, network: nn.Module, inner_steps: int = 20, hidden: int = 16, seed: int = 0):
         super().__init__(network, inner_lr=SIZE, inner_steps=inner_steps)
@@ -66,7 +68,9 @@ class LearnedOptimizer(GradientBased):
         kept = self.seed
         if self.training:
             self.seed = int(torch.randint(2**31, ()))  # other networks in every batch
-        way = self.trajectory(tasks.support_x, tasks.support_y)[1:]
-        self.seed = kept
+        try:
+            way = self.trajectory(tasks.support_x, tasks.support_y)[1:]
+        finally:
+            self.seed = kept
         losses = [default_loss(predict(tasks.query_x), tasks.query_y) for predict in way]
         return torch.stack(losses).mean(0)

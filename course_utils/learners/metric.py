@@ -186,7 +186,10 @@ def prototypes(support: Tensor, labels: Tensor) -> Tensor:
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """‖a − b‖² = ‖a‖² − 2 a·b + ‖b‖² for every pair: (T, n, d), (T, m, d) -> (T, n, m)."""
+    """‖a − b‖² = ‖a‖² − 2 a·b + ‖b‖² for every pair: (T, n, d), (T, m, d) -> (T, n, m).
+
+    `formulas.squared_distance` for T tasks, without the differences in memory.
+    """
     return a.pow(2).sum(-1, keepdim=True) - 2 * a @ b.mT + b.pow(2).sum(-1).unsqueeze(-2)
 
 

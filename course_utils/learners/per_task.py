@@ -21,7 +21,7 @@ ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyR
 
 
 def way(network: nn.Module) -> Callable[[nn.Module, Parameters, Tensor], Tensor]:
-    """The best way to run `network` on many tasks: one of the four below.
+    """The best way to run `network` on many tasks: one of those below, or its own `run_many`.
 
     Each maps (network, parameters, x): task t's rows x[t] go through the network with weights
     parameters[name][t], (T, n, *x) -> (T, n, *y). Parameters that are not named are the network's
@@ -122,19 +122,25 @@ def on_all_cores(function: Callable, learner: nn.Module, tasks: Tasks) -> list:
     As many threads as torch may use, each computing on one core: small convolutions divided
     between cores wait for each other, whole tasks do not. A thread has a copy of the learner's
     modules around the same parameters and buffers, since running a network with other weights
-    swaps them within it. Dropout draws from one generator for all, so it is left on one thread.
+    swaps them within it. Dropout, and whatever a layer of one's own may do, draws from one
+    generator for all: left on one thread, it repeats with the seed.
     """
-    threads = min(torch.get_num_threads(), len(tasks))
-    if threads < 2 or holds(learner, nn.modules.dropout._DropoutNd):
+    before = torch.get_num_threads()
+    threads = min(before, len(tasks))
+    dropout = holds(learner.network, nn.modules.dropout._DropoutNd)
+    if threads < 2 or dropout or not is_chain(learner.network):
         return [function(learner, tasks)]
     shared = {id(t): t for t in (*learner.parameters(), *learner.buffers())}
     learners = [copy.deepcopy(learner, shared.copy()) for _ in range(threads)]
     shares = [tasks.part(*(len(tasks) * i // threads for i in (t, t + 1))) for t in range(threads)]
-    before, autocast = torch.get_num_threads(), torch.is_autocast_enabled("cpu")
+    precision = {  # each thread has an autocast of its own
+        "dtype": torch.get_autocast_dtype("cpu"),
+        "enabled": torch.is_autocast_enabled("cpu"),
+    }
 
     def on_one_core(learner: nn.Module, share: Tasks):
         torch.set_num_threads(1)
-        with torch.autocast("cpu", torch.get_autocast_dtype("cpu"), enabled=autocast):
+        with torch.autocast("cpu", **precision):
             return function(learner, share)
 
     try:

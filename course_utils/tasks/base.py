@@ -1,5 +1,6 @@
 """A batch of tasks, and what deals such batches."""
 
+import operator
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ class Tasks(NamedTuple):
         return Tasks(*(None if t is None else t[start:stop] for t in self))
 
 
+# a named tuple takes len() for its number of fields, and so `_replace` would fail
+Tasks._make = classmethod(lambda cls, fields: cls(*fields))
+
+
 class TaskSet(ABC):
     """A distribution over tasks."""
 
@@ -39,11 +44,20 @@ class TaskSet(ABC):
 def check_counts(**counts: int) -> None:
     """Raise ValueError for a count that is negative or no whole number."""
     for name, value in counts.items():
-        if not isinstance(value, int) or value < 0:
+        try:
+            fine = operator.index(value) >= 0  # NumPy's whole numbers have an index too
+        except TypeError:
+            fine = False
+        if not fine:
             raise ValueError(f"{name} must be a whole number, 0 or more, got {value}")
 
 
 def check_range(name: str, bounds: tuple[float, float]) -> None:
     """Raise ValueError unless `bounds` is a pair (low, high) with low <= high."""
-    if len(bounds) != 2 or not bounds[0] <= bounds[1]:
+    try:
+        low, high = bounds
+        fine = low <= high
+    except (TypeError, ValueError):  # no pair, or not of numbers
+        fine = False
+    if not fine:
         raise ValueError(f"{name} must be a pair (low, high) with low <= high, got {bounds}")

@@ -154,6 +154,7 @@ def in_omniglot() -> tuple[str, ...]:
 
 
 def check_split(split: str) -> None:
+    """Raise ValueError for a split that there is not."""
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
 
@@ -171,4 +172,5 @@ def rows_of(script: str) -> Tensor:
 
 @cache
 def letters_on(device: torch.device) -> Letters:
+    """All letters, on `device`."""
     return stored()[0].to(device)

@@ -51,7 +51,17 @@ def stored() -> tuple[Letters, dict[str, dict]]:
     """All letters of data/characters, and script -> {"split", "letters" ...} in their order."""
     raw = load_file(data_path("characters", "strokes.safetensors"))
     scripts = json.loads(data_path("characters", "scripts.json").read_text(encoding="utf8"))
-    return in_steps(*(raw[name] for name in STORED)), scripts
+    points, per_stroke, per_letter = (raw[name] for name in STORED)
+    stroke = np.cumsum([0, *per_letter])  # the first of each letter
+    point = np.cumsum([0, *per_stroke])  # the first of each stroke
+    parts = []
+    for low in range(0, len(per_letter), 512):  # all at once would take 50 MB more
+        high = min(low + 512, len(per_letter))
+        a, b = stroke[low], stroke[high]
+        part = points[point[a] : point[b]], per_stroke[a:b], per_letter[low:high]
+        parts.append(in_steps(*part))
+    together = (torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Letters))
+    return Letters(*together), scripts
 
 
 def in_steps(

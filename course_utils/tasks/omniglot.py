@@ -130,6 +130,7 @@ def fetch(url: str, path: Path, expected: str) -> None:
 
 
 def md5(path: Path) -> str:
+    """A file's checksum, as its publisher gives it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -16,6 +16,19 @@ from course_utils.widgets.curves import GRID, STEPS, View
 
 MOST_POINTS = 40
 FARTHEST = 1e4  # coordinates beyond are cut off
+LIMITS = {  # of the sliders
+    "amplitude": (0, 10),
+    "phase": (0, 6.2),
+    "shots": (0, MOST_POINTS),
+    "noise": (0, 2),
+    "rate": (1e-4, 10),
+    "step": (0, STEPS),
+}
+TRAINED_ON = Sinusoids()
+BEYOND = (
+    "Beyond amplitude 5 or phase 3.1 is what the shipped learners were not trained on, and what the"
+    " Bayes optimum holds impossible: it is none here."
+)
 
 
 def default_learners() -> dict[str, MetaLearner]:
@@ -24,13 +37,28 @@ def default_learners() -> dict[str, MetaLearner]:
         checkpoints.load("maml_sinusoid"),
         checkpoints.load("joint_sinusoid"),
         FromScratch(MLP(1, 40, 40, 1)),
-        BayesOptimalSinusoid(Sinusoids()),
+        BayesOptimalSinusoid(TRAINED_ON),
     )
     return {plots.style(learner)["label"]: learner for learner in learners}
 
 
+def named(learners: Mapping[str, MetaLearner] | MetaLearner | None) -> Mapping[str, MetaLearner]:
+    """Learners by label; a single one gets its usual label, None stands for the shipped ones."""
+    if isinstance(learners, MetaLearner):
+        return {plots.style(learners)["label"]: learners}
+    return learners or default_learners()
+
+
+def check_setting(**setting: float) -> None:
+    """Raise ValueError for what no slider can be set to."""
+    for name, value in setting.items():
+        low, high = LIMITS[name]
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be {low} to {high}, got {value}")
+
+
 def picture(
-    learners: Mapping[str, MetaLearner] | None = None,
+    learners: Mapping[str, MetaLearner] | MetaLearner | None = None,
     amplitude: float = 3.0,
     phase: float = 1.0,
     shots: int = 5,
@@ -39,9 +67,10 @@ def picture(
     step: int = 5,
     seed: int = 0,
 ) -> Figure:
-    """The explorer's picture at one setting, as a figure."""
+    """The explorer's picture at one setting, as a figure; ValueError beyond the sliders' ends."""
+    check_setting(amplitude=amplitude, phase=phase, shots=shots, noise=noise, rate=rate, step=step)
     points = draw_points(amplitude, phase, shots, noise, seed)
-    view = View(learners or default_learners(), dpi=100)
+    view = View(named(learners), dpi=100)
     view.adapt(points, rate, noise, sinusoid(GRID, amplitude, phase))
     view.draw(step)
     x, y = torch.tensor(points).view(-1, 2).T
@@ -49,12 +78,15 @@ def picture(
     return view.figure
 
 
-def explorer(learners: Mapping[str, MetaLearner] | None = None, **setting: float) -> "Explorer":
+def explorer(
+    learners: Mapping[str, MetaLearner] | MetaLearner | None = None, **setting: float
+) -> "Explorer":
     """The widget; `learners` maps a label to anything that adapts and predicts.
 
-    `setting` is where it starts: amplitude, phase, shots, noise, rate, step, seed.
+    `setting` is where it starts: amplitude, phase, shots, noise, rate, step, seed. Raises
+    ValueError for what no slider can be set to.
     """
-    return Explorer(learners or default_learners(), **setting)
+    return Explorer(named(learners), **setting)
 
 
 def draw_points(
@@ -81,22 +113,26 @@ class Explorer(widgets.VBox):
         step: int = 0,
         seed: int = 0,
     ):
+        check_setting(
+            amplitude=amplitude, phase=phase, shots=shots, noise=noise, rate=rate, step=step
+        )
         self.view, self.seed = View(learners), seed
         self.following = False  # True while the program, not the reader, moves points
         wide = {"style": {"description_width": "105px"}, "layout": {"width": "330px"}}
 
-        def slider(kind, value, low, high, name, **more):
-            return kind(value, min=low, max=high, description=name, **more, **wide)
+        def slider(kind, value, name, description=None, **more):
+            low, high = LIMITS[name]
+            return kind(value, min=low, max=high, description=description or name, **more, **wide)
 
         tenths = {"step": 0.1}
-        self.amplitude = slider(widgets.FloatSlider, amplitude, 0, 10, "amplitude", **tenths)
-        self.phase = slider(widgets.FloatSlider, phase, 0, 6.2, "phase", **tenths)
-        self.shots = slider(widgets.IntSlider, shots, 0, MOST_POINTS, "shots")
-        self.noise = slider(widgets.FloatSlider, noise, 0, 2, "noise", **tenths)
-        self.rate = slider(
-            widgets.FloatLogSlider, rate, -4, 1, "inner rate α", readout_format=".4f", **tenths
+        self.amplitude = slider(widgets.FloatSlider, amplitude, "amplitude", **tenths)
+        self.phase = slider(widgets.FloatSlider, phase, "phase", **tenths)
+        self.shots = slider(widgets.IntSlider, shots, "shots")
+        self.noise = slider(widgets.FloatSlider, noise, "noise", **tenths)
+        self.rate = widgets.FloatLogSlider(
+            rate, min=-4, max=1, description="inner rate α", readout_format=".4f", **tenths, **wide
         )
-        self.step = slider(widgets.IntSlider, step, 0, STEPS, "gradient steps")
+        self.step = slider(widgets.IntSlider, step, "step", "gradient steps")
         self.play = widgets.Play(step, min=0, max=STEPS, interval=600, layout={"width": "auto"})
         widgets.jslink((self.play, "value"), (self.step, "value"))
         self.again = widgets.Button(description="new points", layout={"width": "105px"})
@@ -109,8 +145,9 @@ class Explorer(widgets.VBox):
         )
         self.board = Board(label="Curves of the learners; click to add a point, drag to move it")
         self.errors = widgets.HTML()
-        for control in (self.amplitude, self.phase, self.shots, self.noise):
+        for control in (self.amplitude, self.phase, self.shots):
             control.observe(self._deal, "value")
+        self.noise.observe(self._noise_changed, "value")
         self.rate.observe(self._adapt, "value")
         self.step.observe(self._draw, "value")
         self.board.observe(self._moved, "points")
@@ -131,10 +168,19 @@ class Explorer(widgets.VBox):
 
     def _deal(self, _=None) -> None:
         """Points from the sine that the sliders describe."""
+        if self.following:
+            return
         setting = (self.amplitude.value, self.phase.value, self.shots.value, self.noise.value)
         self._set(draw_points(*setting, self.seed))
         self.on_sine = True
         self._adapt()
+
+    def _noise_changed(self, _) -> None:
+        """On the reader's own points noise is only what the optimum is told of them."""
+        if self.on_sine:
+            self._deal()
+        else:
+            self._adapt()
 
     def _another(self, _) -> None:
         self.seed += 1
@@ -151,6 +197,7 @@ class Explorer(widgets.VBox):
         self.following = True
         self.board.points = points
         self.typed.value = "; ".join(f"{x:.2f} {y:.2f}" for x, y in points)
+        self.shots.value = len(points)
         self.following = False
 
     def _moved(self, change) -> None:
@@ -182,4 +229,12 @@ class Explorer(widgets.VBox):
     def _show(self, still: bool) -> None:
         self.view.draw(self.step.value)
         self.board.show(self.view.figure, self.view.main, self.view.moving, still)
-        self.errors.value = self.view.table(self.step.value)
+        self.errors.value = self.view.table(self.step.value) + self._beyond()
+
+    def _beyond(self) -> str:
+        """A remark where the sine is none of those that were trained on."""
+        inside = (
+            TRAINED_ON.amplitude[0] <= self.amplitude.value <= TRAINED_ON.amplitude[1]
+            and TRAINED_ON.phase[0] <= self.phase.value <= TRAINED_ON.phase[1]
+        )
+        return f"<p>{BEYOND}</p>" if self.on_sine and not inside else ""

@@ -85,6 +85,18 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box, settle):
     settle(page)
     assert maml_error(page) == python_error(start, 10, truth)
 
+    # play walks the steps
+    for _ in range(10):
+        handle.press("ArrowLeft")
+    wait_for_caption(page, "after 0 steps")
+    page.locator(".widget-play button").first.click()
+    wait_for_caption(page, "after 2 steps")
+    page.locator(".widget-play button").first.click()  # pause
+    for _ in range(10):
+        handle.press("ArrowRight")
+    wait_for_caption(page, "after 10 steps")
+    settle(page)
+
     # a click places a point; errors are then on the reader's own points
     before, board = source(page), still_box(page.locator(".course-board img"))
     place = (board["x"] + 0.30 * board["width"], board["y"] + 0.30 * board["height"])

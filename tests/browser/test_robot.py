@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytest.importorskip("mujoco")
-pytest.importorskip("gymnasium")
+pytest.importorskip("mujoco", reason="gymnasium[mujoco] is not installed: run `uv sync`")
+pytest.importorskip("gymnasium", reason="gymnasium[mujoco] is not installed: run `uv sync`")
 
 from course_utils.widgets import robot
 

@@ -6,7 +6,6 @@ import requests
 from machine import HOME, Machine
 
 HUB = "http://127.0.0.1:8000"
-PYTHON = f"{HOME}/.venv/bin/python"
 
 
 def set_up(machine: Machine, *learners: str) -> dict[str, str]:
