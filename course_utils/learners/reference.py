@@ -58,7 +58,7 @@ class WithAdam(GradientBased):
             Adapted(
                 self.run, self.network, {n: w.detach().clone() for n, w in p.parameters.items()}
             )
-            for p in self._inner_loop(support_x, support_y, steps)
+            for p in self._checked_loop(support_x, support_y, steps)
         ]
 
     def _inner_loop(self, x: Tensor, y: Tensor, steps: int | None) -> Iterator[Adapted]:

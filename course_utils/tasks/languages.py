@@ -163,7 +163,7 @@ class Sentences(_FromLanguages):
         span: int | None = 20,
         families: Sequence[str] = (),
     ):
-        for number in [shots] if isinstance(shots, int) else shots:
+        for number in shots if isinstance(shots, Sequence) else [shots]:
             check_counts(shots=number)
         check_counts(queries=queries, length=length, span=span or 1)
         super().__init__(split, "Latin", families)
@@ -172,7 +172,7 @@ class Sentences(_FromLanguages):
     def sample(self, num_tasks: int, generator: torch.Generator | None = None) -> Tasks:
         check_counts(num_tasks=num_tasks)
         shots = self.shots
-        if not isinstance(shots, int):
+        if isinstance(shots, Sequence):
             shots = shots[drawn(len(shots), generator)]
         unit = self.deck(num_tasks, generator)
         chosen, languages = [], self.languages
