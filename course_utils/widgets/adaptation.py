@@ -26,7 +26,7 @@ LIMITS = {  # of the sliders
 }
 TRAINED_ON = Sinusoids()
 BEYOND = (
-    "Beyond amplitude 5 or phase 3.1 is what the shipped learners were not trained on, and what the"
+    "The shipped learners were trained on amplitudes of 0.1 to 5 and phases of 0 to 3.1. Others the"
     " Bayes optimum holds impossible: it is none here."
 )
 
