@@ -26,6 +26,11 @@ def deal_by_mask(x, y, shots):
     return x[chosen], y[chosen], x[~chosen], y[~chosen]
 
 
+def x_before_y(x, y, shots):
+    support_x, support_y, query_x, query_y = deal(x, y, shots)
+    return support_x, query_x, support_y, query_y
+
+
 def overlapping(x, y, shots):
     order = torch.randperm(len(x))[:shots]
     return x[order], y[order], x, y
@@ -119,9 +124,7 @@ CASES = {
             "are exchanged": exchanged,
             "draw without replacement": with_replacement,
             "should have 6 points, got 7": lambda x, y, shots: deal(x, y, shots + 1),
-            "The order is support x": lambda x, y, shots: [
-                deal(x, y, shots)[i] for i in (0, 2, 1, 3)
-            ],
+            "The order is support x": x_before_y,
             "Return four tensors": lambda x, y, shots: deal(x, y, shots)[:2],
         },
     },
