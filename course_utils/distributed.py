@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from course_utils.learners.base import MetaLearner
-from course_utils.tasks.base import Tasks
+from course_utils.tasks.base import Tasks, share
 
 Step = Callable[[Tasks, torch.optim.Optimizer], Tensor]
 
@@ -45,11 +45,6 @@ def processes() -> tuple[int, int]:
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
-
-
-def share(count: int, rank: int, world: int) -> slice:
-    """Which of `count` tasks process `rank` of `world` takes: consecutive, sizes differ by 1."""
-    return slice(count * rank // world, count * (rank + 1) // world)
 
 
 def shared_step(learner: MetaLearner) -> Step:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from course_utils.tasks.base import Tasks
+from course_utils.tasks.base import Tasks, share
 
 Parameters = dict[str, Tensor]  # name -> (T, *shape)
 
@@ -132,16 +132,17 @@ def on_all_cores(function: Callable, learner: nn.Module, tasks: Tasks) -> list:
         return [function(learner, tasks)]
     shared = {id(t): t for t in (*learner.parameters(), *learner.buffers())}
     learners = [copy.deepcopy(learner, shared.copy()) for _ in range(threads)]
-    shares = [tasks.part(*(len(tasks) * i // threads for i in (t, t + 1))) for t in range(threads)]
+    own = [share(len(tasks), t, threads) for t in range(threads)]
+    shares = [tasks.part(s.start, s.stop) for s in own]
     precision = {  # each thread has an autocast of its own
         "dtype": torch.get_autocast_dtype("cpu"),
         "enabled": torch.is_autocast_enabled("cpu"),
     }
 
-    def on_one_core(learner: nn.Module, share: Tasks):
+    def on_one_core(learner: nn.Module, part: Tasks):
         torch.set_num_threads(1)
         with torch.autocast("cpu", **precision):
-            return function(learner, share)
+            return function(learner, part)
 
     try:
         with ThreadPoolExecutor(threads) as pool:

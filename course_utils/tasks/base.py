@@ -33,6 +33,11 @@ class Tasks(NamedTuple):
 Tasks._make = classmethod(lambda cls, fields: cls(*fields))
 
 
+def share(count: int, rank: int, world: int) -> slice:
+    """Which of `count` tasks worker `rank` of `world` takes: consecutive, sizes differ by 1."""
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
 class TaskSet(ABC):
     """A distribution over tasks."""
 
