@@ -129,4 +129,25 @@ def test_the_explorer_by_mouse_and_keyboard(open_notebook, still_box, settle):
     settle(page)
     assert page.locator(".course-board-point").count() == 5
     assert maml_error(page) == python_error(start, 10, None)
+
+    # noise leaves the reader's points alone; an amplitude beyond the trained ones is remarked on
+    kept = points(page)
+    noise = still_box(handle_of(page, "noise"))
+    page.mouse.move(noise["x"] + noise["width"] / 2, noise["y"] + noise["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(noise["x"] + 60, noise["y"] + noise["height"] / 2, steps=4)
+    page.mouse.up()
+    settle(page)
+    assert points(page) == kept
+    explorer = page.locator(".course-explorer")
+    assert "holds impossible" not in explorer.text_content()
+    high = still_box(handle_of(page, "amplitude"))
+    page.mouse.move(high["x"] + high["width"] / 2, high["y"] + high["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(high["x"] + 400, high["y"] + high["height"] / 2, steps=6)
+    page.mouse.up()
+    page.wait_for_function(
+        "() => document.querySelector('.course-explorer').textContent.includes('holds impossible')"
+    )
+    settle(page)
     assert page.outside == []
